@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Dependency direction is the design (see README, "Source tour"): a target may import only what stands in its list.
+let package = Package(
+    name: "oncegate",
+    products: [.executable(name: "oncegate", targets: ["oncegate"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        // Module maps and inline shims only.
+        .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+        .target(name: "Idempotency", dependencies: ["COpenSSL"]),
+        .target(name: "HTTP"),
+        .target(name: "Transport", dependencies: ["CLinux"]),
+        .target(name: "Observability", dependencies: ["CLinux"]),
+        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "CSQLite"]),
+        .target(name: "Proxy", dependencies: ["HTTP", "Transport", "Idempotency", "Observability"]),
+        .target(name: "Configuration", dependencies: ["Idempotency", "CLinux"]),
+        .executableTarget(
+            name: "oncegate",
+            dependencies: [
+                "Configuration", "Proxy", "Stores",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+
+        .target(name: "TestSupport", dependencies: ["CLinux", "Idempotency"], path: "Tests/TestSupport"),
+        .testTarget(name: "IdempotencyTests", dependencies: ["Idempotency", "TestSupport"]),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"]),
+        .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
+        .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
+        .testTarget(name: "ProxyTests", dependencies: ["Proxy", "TestSupport"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+/// The targets in which every use of an unsafe construct must be marked: those that read hostile input without doing I/O.
+let strictlySafe: Set<String> = ["Idempotency", "HTTP", "Configuration"]
+
+for target in package.targets where target.type == .regular || target.type == .executable || target.type == .test {
+    target.swiftSettings = [
+        .treatAllWarnings(as: .error),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableExperimentalFeature("Lifetimes"),
+    ]
+    if strictlySafe.contains(target.name) {
+        target.swiftSettings?.append(.strictMemorySafety())
+    }
+}

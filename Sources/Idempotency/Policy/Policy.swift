@@ -1,0 +1,152 @@
+/// What one route asks of its records. Defaults are those of product.md.
+package struct Policy: Sendable, Equatable {
+    /// Where a token may stand; the first source that is present wins.
+    package enum KeySource: Sendable, Equatable {
+        /// A header field; the name is lower case.
+        case header(String)
+        case query(String)
+        case cookie(String)
+        /// An RFC 6901 pointer into a JSON body; the value must be a string or an integer.
+        case jsonPointer(String)
+        /// A field of an `application/x-www-form-urlencoded` body.
+        case form(String)
+    }
+
+    package enum MissingKey: Sendable, Equatable {
+        /// Not covered: forwarded each time, and marked.
+        case pass
+        /// 400.
+        case reject
+        /// Identified by the fingerprint.
+        case hash
+    }
+
+    /// Who is calling.
+    package enum Scope: Sendable, Equatable {
+        /// Authorization if sent, else anonymous.
+        case standard
+        case header(String)
+        case cookie(String)
+        case none
+    }
+
+    package enum InFlight: Sendable, Equatable {
+        /// Join for at most this long, then 409.
+        case wait(milliseconds: UInt64)
+        case reject
+    }
+
+    package enum OnUnknown: Sendable, Equatable {
+        /// 409 outcome-unknown until resolved.
+        case hold
+        /// Run again: at least once, the operator's explicit choice.
+        case resend
+    }
+
+    package enum OnStoreError: Sendable, Equatable {
+        /// 503, upstream untouched.
+        case reject
+        /// Forwarded, marked and counted as unprotected.
+        case pass
+    }
+
+    package enum ForwardKey: Sendable, Equatable {
+        case keep
+        case strip
+        case rename(String)
+    }
+
+    /// The methods that are covered; nil = every method but GET HEAD OPTIONS TRACE CONNECT. Methods are case-sensitive.
+    package var methods: [String]?
+    package var keySources: [KeySource] = [.header("idempotency-key")]
+    package var onMissingKey: MissingKey = .pass
+    /// What makes two requests the same. Nil = method, path, query and the body's octets, in token mode only.
+    package var hash: HashRule?
+    package var scope: Scope = .standard
+    package var retentionMilliseconds: UInt64 = 24 * 3_600_000
+    package var inFlight: InFlight = .wait(milliseconds: 10_000)
+    package var waitersMax: Int = 64
+    package var statuses = StatusRules()
+    package var onUnknown: OnUnknown = .hold
+    package var onStoreError: OnStoreError = .reject
+    package var requestBodyBytesMax: Int = 8 << 20
+    package var recordBodyBytesMax: Int = 8 << 20
+    package var durability: Durability = .power
+    package var forwardKey: ForwardKey = .keep
+    /// How long after the 504 an answer is still read.
+    package var lateAnswerLimitMilliseconds: UInt64 = 600_000
+
+    package init() {}
+}
+
+/// What a commit survives.
+package enum Durability: UInt8, Sendable, Equatable {
+    /// A power cut: fdatasync before answering.
+    case power
+    /// kill -9 of the proxy, not a power cut.
+    case process
+}
+
+/// What makes two requests the same. Method, path and query always count; `queryExcluded` names query parameters that do not.
+package struct HashRule: Sendable, Equatable {
+    package enum BodyForm: Sendable, Equatable {
+        case raw
+        /// RFC 8785.
+        case json
+        /// `application/x-www-form-urlencoded`; order-free sorts the fields by name, keeping the order of equal names.
+        case form(orderFree: Bool)
+        /// The body does not count.
+        case none
+    }
+
+    package enum Selector: Sendable, Equatable {
+        /// RFC 6901 pointer; a `*` segment matches every member or element.
+        case jsonPointer(String)
+        case form(String)
+        case query(String)
+    }
+
+    package enum Replay: UInt8, Sendable, Equatable {
+        case always
+        case undelivered
+    }
+
+    /// Lower-case names of header fields that count, each with all its lines.
+    package var headers: [String] = []
+    package var body: BodyForm = .raw
+    /// When not empty, only these parts of the body count.
+    package var include: [Selector] = []
+    package var exclude: [Selector] = []
+    /// How long two equal requests without token are the same request. Nil only where no request is identified by hash.
+    package var windowMilliseconds: UInt64?
+    package var replay: Replay = .always
+
+    package init() {}
+}
+
+/// What becomes of an answer by its status: kept and replayed, forgotten so that the next attempt runs, or outcome not known.
+package struct StatusRules: Sendable, Equatable {
+    package enum Rule: UInt8, Sendable, Equatable {
+        case record
+        case release
+        case unknown
+    }
+
+    /// One rule per status 200…599, index = status − 200.
+    private var rules: [Rule]
+
+    package init() {
+        rules = [Rule](repeating: .record, count: 400)
+        for status in [401, 403, 407, 408, 421, 425, 429, 503] { self[status] = .release }
+        for status in [502, 504] { self[status] = .unknown }
+    }
+
+    /// Statuses outside 200…599 are recorded.
+    package subscript(status: Int) -> Rule {
+        get { (200..<600).contains(status) ? rules[status - 200] : .record }
+        set {
+            guard (200..<600).contains(status) else { return }
+            rules[status - 200] = newValue
+        }
+    }
+}
