@@ -4,7 +4,7 @@ import Transport
 
 /// A client's connection. It parses one request at a time, hands it to an exchange, and reads the next one only after the answer
 /// to the one before is complete: pipelined requests are answered in order, and none waits for another's record (RFC 9112 §9.3.2).
-package final class DownstreamConnection: StreamChannel {
+final class DownstreamConnection: StreamChannel {
     private enum Phase {
         /// Between requests, or inside a head.
         case head
@@ -20,7 +20,7 @@ package final class DownstreamConnection: StreamChannel {
     }
 
     unowned let context: WorkerContext
-    package let listener: Int
+    let listener: Int
     private(set) var exchange: Exchange?
     private var phase: Phase = .head
     private var parser: RequestParser
@@ -42,8 +42,15 @@ package final class DownstreamConnection: StreamChannel {
         super.init(worker: context.worker)
     }
 
+    /// What the client's address is in fields and logs, without its port.
+    private(set) var peerText: [UInt8] = []
+    private(set) var peerIsTrusted = false
+
     func opened() {
-        deadline = context.worker.now.advanced(milliseconds: context.timeouts.requestHeader)
+        peerAddress.appendIPText(to: &peerText)
+        if peerText.isEmpty { peerText = WireText.unixPeer }
+        peerIsTrusted = context.isTrusted(peerAddress)
+        deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
         CrashPoint.reach(.accepted)
     }
 
@@ -51,7 +58,7 @@ package final class DownstreamConnection: StreamChannel {
 
     // MARK: Reading
 
-    package override func received(_ octets: Span<UInt8>) -> Int {
+    override func received(_ octets: Span<UInt8>) -> Int {
         var offset = 0
         while offset < octets.count {
             let rest = octets.extracting(offset..<octets.count)
@@ -73,7 +80,7 @@ package final class DownstreamConnection: StreamChannel {
                 offset += drain(rest)
             case .lingering:
                 drainBytesLeft -= rest.count
-                if drainBytesLeft < 0 { close() }
+                if drainBytesLeft < 0 { end() }
                 return octets.count
             case .tunnel:
                 exchange?.tunnelFromDownstream(rest)
@@ -89,13 +96,14 @@ package final class DownstreamConnection: StreamChannel {
     private func receiveHead(_ octets: Span<UInt8>) -> Int? {
         if !headHasBegun {
             headHasBegun = true
-            deadline = context.worker.now.advanced(milliseconds: context.timeouts.requestHeader)
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
         }
         let consumed: Int?
         do {
             consumed = try parser.parse(octets, into: &context.parsedHead)
         } catch {
-            refuse(error)
+            context.telemetry.malformed(error)
+            refuse(Problem(error), error.reason)
             return octets.count
         }
         guard let consumed else { return nil }
@@ -116,12 +124,12 @@ package final class DownstreamConnection: StreamChannel {
 
     private func startBodyTimers() {
         bodyStarted = context.worker.now
-        bodyDeadline = bodyStarted.advanced(milliseconds: context.timeouts.requestBody)
-        deadline = bodyStarted.advanced(milliseconds: context.timeouts.requestBodyIdle)
+        bodyDeadline = bodyStarted.adding(milliseconds: context.timeouts.requestBody)
+        deadline = bodyStarted.adding(milliseconds: context.timeouts.requestBodyIdle)
     }
 
     private func receiveBody(_ octets: Span<UInt8>, _ exchange: Exchange) -> Int {
-        let idle = context.worker.now.advanced(milliseconds: context.timeouts.requestBodyIdle)
+        let idle = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
         deadline = exchange.isCovered ? min(idle, bodyDeadline) : idle
         do {
             switch try decoder.next(octets) {
@@ -164,13 +172,13 @@ package final class DownstreamConnection: StreamChannel {
         }
     }
 
-    package override func receivedEnd() {
+    override func receivedEnd() {
         switch phase {
         case .head where exchange == nil, .draining, .lingering:
-            close()
+            end()
         case .body, .head:
             // The request will never be complete: nothing of it was executed on a covered route.
-            close()
+            end()
         case .answering:
             // A half close: the client still reads.
             closesAfterAnswer = true
@@ -181,11 +189,11 @@ package final class DownstreamConnection: StreamChannel {
         }
     }
 
-    package override func failed(_ error: Errno) {
-        close()
+    override func failed(_ error: Errno) {
+        end()
     }
 
-    package override func outputDrained() {
+    override func outputDrained() {
         if phase == .lingering {
             shutdownWrite()
         }
@@ -205,7 +213,7 @@ package final class DownstreamConnection: StreamChannel {
             }
             phase = .draining
             drainBytesLeft = context.limits.drainBodyBytesMax
-            deadline = context.worker.now.advanced(milliseconds: context.timeouts.drainBody)
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
             resumeReading()
             return
         }
@@ -222,7 +230,7 @@ package final class DownstreamConnection: StreamChannel {
             linger()
             return
         }
-        deadline = context.worker.now.advanced(milliseconds: context.timeouts.keepAlive)
+        deadline = context.worker.now.adding(milliseconds: context.timeouts.keepAlive)
         resumeReading()
     }
 
@@ -230,7 +238,7 @@ package final class DownstreamConnection: StreamChannel {
     private func linger() {
         phase = .lingering
         drainBytesLeft = context.limits.drainBodyBytesMax
-        deadline = context.worker.now.advanced(milliseconds: context.timeouts.drainBody)
+        deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
         resumeReading()
         flush()
         guard phase == .lingering else { return }
@@ -239,7 +247,7 @@ package final class DownstreamConnection: StreamChannel {
         } else {
             // The client must take the answer first; `deadlinePassed` goes by its progress.
             octetsWrittenAtDeadline = octetsWritten
-            deadline = context.worker.now.advanced(milliseconds: context.timeouts.responseWriteIdle)
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
         }
     }
 
@@ -252,7 +260,7 @@ package final class DownstreamConnection: StreamChannel {
         reset()
     }
 
-    private func close() {
+    private func end() {
         guard phase != .closed else { return }
         phase = .closed
         let exchange = self.exchange
@@ -270,13 +278,13 @@ package final class DownstreamConnection: StreamChannel {
     /// Closes now if no request is being served, else after its answer.
     func drainConnection() {
         closesAfterAnswer = true
-        if isIdle { close() }
+        if isIdle { end() }
     }
 
     /// From here on the octets of both sides are opaque.
     func becomeTunnel(idleMilliseconds: UInt64) {
         phase = .tunnel
-        deadline = context.worker.now.advanced(milliseconds: idleMilliseconds)
+        deadline = context.worker.now.adding(milliseconds: idleMilliseconds)
         resumeReading()
     }
 
@@ -290,26 +298,32 @@ package final class DownstreamConnection: StreamChannel {
 
     // MARK: Errors before an exchange exists
 
-    private func refuse(_ error: HTTPError) {
-        context.telemetry.malformed(error)
+    private func refuse(_ problem: Problem, _ detail: StaticString?) {
+        context.telemetry.refusedBeforeExchange(listener, problem)
         closesAfterAnswer = true
         phase = .answering
         context.scratch.removeAll(keepingCapacity: true)
         ProblemWriter.write(
-            Problem(error), detail: error.reason, closes: true, withContent: true, to: &context.scratch)
-        write(context.scratch.span)
+            problem, detail: detail.map { "\($0)" }, closes: true, withContent: true, to: &context.scratch)
+        write(contentsOf: context.scratch)
         linger()
+    }
+
+    /// Over the limit on connections: one answer, and the end.
+    func turnAway(_ descriptor: Int32, _ peer: SocketAddress, _ problem: Problem) {
+        guard (try? adopt(descriptor: descriptor, peer: peer)) != nil else { return }
+        refuse(problem, nil)
     }
 
     // MARK: Time
 
-    package override func deadlinePassed() {
+    override func deadlinePassed() {
         switch phase {
         case .head:
             if headHasBegun {
-                refuse(.timedOut)
+                refuse(.requestTimedOut, nil)
             } else {
-                close()
+                end()
             }
         case .body:
             exchange?.requestTimedOut()
@@ -318,9 +332,9 @@ package final class DownstreamConnection: StreamChannel {
         case .draining, .lingering:
             if queuedOutputBytes > 0, octetsWritten > octetsWrittenAtDeadline {
                 octetsWrittenAtDeadline = octetsWritten
-                deadline = context.worker.now.advanced(milliseconds: context.timeouts.responseWriteIdle)
+                deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
             } else {
-                close()
+                end()
             }
         case .tunnel:
             exchange?.tunnelIdle()
@@ -332,7 +346,7 @@ package final class DownstreamConnection: StreamChannel {
     private func answerDeadlinePassed() {
         if exchange?.waitDeadlinePassed() == true { return }
         if queuedOutputBytes > 0 && octetsWritten == octetsWrittenAtDeadline {
-            close()
+            end()
             return
         }
         watchWriting()
@@ -341,6 +355,6 @@ package final class DownstreamConnection: StreamChannel {
     /// Starts the clock for a client that does not read.
     func watchWriting() {
         octetsWrittenAtDeadline = octetsWritten
-        deadline = context.worker.now.advanced(milliseconds: context.timeouts.responseWriteIdle)
+        deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
     }
 }

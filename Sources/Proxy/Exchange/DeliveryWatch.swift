@@ -12,14 +12,12 @@ final class DeliveryWatch {
 
     private unowned let context: WorkerContext
     private var watched: [Watched] = []
-    private let alarm: Alarm
-
+    private var isAlarmSet = false
     /// How often an answer that is not acknowledged yet is looked at.
     private static let intervalMilliseconds: UInt64 = 20
 
     init(context: WorkerContext) {
         self.context = context
-        alarm = Alarm(worker: context.worker)
     }
 
     /// The answer is queued; its delivery is looked at from the end of this batch on.
@@ -27,14 +25,14 @@ final class DeliveryWatch {
         let octets = connection.octetsWritten + UInt64(connection.queuedOutputBytes)
         watched.append(Watched(connection: connection, claim: claim, octets: octets))
         // What is queued leaves after this batch: look again soon, whatever else happens.
-        alarm.deadline = context.worker.now.advanced(milliseconds: 1)
+        wakeUp(milliseconds: 1)
     }
 
     func check() {
         guard !watched.isEmpty else { return }
         watched.removeAll { isDelivered($0) }
         if !watched.isEmpty {
-            alarm.deadline = context.worker.now.advanced(milliseconds: DeliveryWatch.intervalMilliseconds)
+            wakeUp(milliseconds: DeliveryWatch.intervalMilliseconds)
         }
     }
 
@@ -43,6 +41,15 @@ final class DeliveryWatch {
         guard acknowledged >= entry.octets else { return false }
         context.submit(.delivered(entry.claim))
         return true
+    }
+
+    /// A timer whose only effect is that a batch ends, and `check` runs.
+    private func wakeUp(milliseconds: UInt64) {
+        guard !isAlarmSet else { return }
+        isAlarmSet = true
+        context.worker.schedule(at: context.worker.now.adding(milliseconds: milliseconds)) { [unowned self] in
+            self.isAlarmSet = false
+        }
     }
 
     /// The last look, while the descriptor is still open; what is not acknowledged by now counts as not delivered.
@@ -54,9 +61,4 @@ final class DeliveryWatch {
             return true
         }
     }
-}
-
-/// Wakes its worker at its deadline, so that the batch's end comes.
-private final class Alarm: Channel {
-    override func deadlinePassed() {}
 }

@@ -1,5 +1,6 @@
 import HTTP
 import Idempotency
+import Observability
 import Transport
 
 /// From the service: the answer goes to the client as it comes, and is recorded on covered routes. Its last octets are held until
@@ -22,8 +23,8 @@ extension Exchange {
         context.scratch.removeAll(keepingCapacity: true)
         HTTP1Serialiser.statusLine(answerHead.status, to: &context.scratch)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &context.scratch)
-        context.scratch.append(contentsOf: WireText.lineEnd)
-        downstream.write(context.scratch.span)
+        HTTP1Serialiser.endOfHead(to: &context.scratch)
+        downstream.write(contentsOf: context.scratch)
     }
 
     func answerHeadReceived() {
@@ -37,7 +38,7 @@ extension Exchange {
         hasAnswerHead = true
         timeline.answerHead = context.worker.now
         timeline.upstreamStatus = answerHead.status
-        answerHead.fields.drop(.idempotentReplayed)
+        route?.dropMarker(&answerHead.fields)
         setResponseIdleDeadline()
         if attempt != nil { run { $0.answerStarted(status: Int(self.answerHead.status)) } }
         fieldLines.removeAll(keepingCapacity: true)
@@ -50,7 +51,7 @@ extension Exchange {
         context.scratch.removeAll(keepingCapacity: true)
         writeAnswerHead(to: &context.scratch, closes: downstream.closesAfterAnswer)
         downstream.watchWriting()
-        emit(context.scratch.span)
+        emit(contentsOf: context.scratch)
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection closed.
@@ -95,10 +96,10 @@ extension Exchange {
         guard !isClientDone, let downstream, octets.count > 0 else { return }
         if clientFraming == .chunked {
             context.scratch.removeAll(keepingCapacity: true)
-            HTTP1Serialiser.chunkHeader(size: octets.count, to: &context.scratch)
-            emit(context.scratch.span)
+            HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
+            emit(contentsOf: context.scratch)
             emit(octets)
-            emit(WireText.lineEnd.span)
+            emit(contentsOf: WireText.lineEnd)
         } else {
             emit(octets)
         }
@@ -107,7 +108,7 @@ extension Exchange {
 
     private func setResponseIdleDeadline() {
         guard let route else { return }
-        upstream?.deadline = earlier(context.worker.now.advanced(milliseconds: route.settings.timeouts.responseIdle))
+        upstream?.deadline = earlier(context.worker.now.adding(milliseconds: route.settings.timeouts.responseIdle))
     }
 
     /// Towards the client: at once where the exchange passes through, else first into `held`.
@@ -122,10 +123,15 @@ extension Exchange {
         }
     }
 
+    private func emit(contentsOf octets: [UInt8]) {
+        emit(octets.span)
+    }
+
     private func record(_ octets: Span<UInt8>) {
         recording.bodyBytes += UInt64(octets.count)
-        if recording.digest != nil {
-            recording.digest?.update(octets)
+        if var digest = recording.digest {
+            digest.update(octets)
+            recording.digest = digest
             return
         }
         let limit = route?.policy?.recordBodyBytesMax ?? 0
@@ -139,7 +145,7 @@ extension Exchange {
         digest.update(octets)
         recording.digest = digest
         recording.body = []
-        context.telemetry.limitHit(.recordBody)
+        context.telemetry.limitHit("record_body")
     }
 
     /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its last octet.
@@ -151,7 +157,7 @@ extension Exchange {
     private func sendHeld() {
         guard let downstream else { return }
         isAnswerStarted = true
-        downstream.write(held.span)
+        downstream.write(contentsOf: held)
         held.removeAll(keepingCapacity: true)
         CrashPoint.reach(.replyHalf)
     }
@@ -187,13 +193,13 @@ extension Exchange {
         if let downstream {
             if !held.isEmpty {
                 isAnswerStarted = true
-                downstream.write(held.span)
+                downstream.write(contentsOf: held)
             }
             if clientFraming == .chunked {
                 context.scratch.removeAll(keepingCapacity: true)
                 HTTP1Serialiser.lastChunk(
                     trailers: head.acceptsTrailers ? recording.trailerLines : [], to: &context.scratch)
-                downstream.write(context.scratch.span)
+                downstream.write(contentsOf: context.scratch)
             }
             noteDelivery(downstream)
         }
@@ -208,12 +214,12 @@ extension Exchange {
             case .length: .length
             case .chunked, .untilClose: .stream
             }
-        if var digest = recording.digest {
+        if let digest = recording.digest {
             return .notKept(
                 Tombstone(status: answerHead.status, bodyBytes: recording.bodyBytes, bodyDigest: digest.finish()))
         }
         var lines = fieldLines
-        if identity.isAnonymous {
+        if identity?.isAnonymous == true {
             for known in [KnownField.setCookie, .wwwAuthenticate, .authenticationInfo] { answerHead.fields.drop(known) }
             lines.removeAll(keepingCapacity: true)
             HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &lines)

@@ -1,5 +1,6 @@
 import HTTP
 import Idempotency
+import Observability
 import Transport
 
 /// The driver of the idempotency machine: what the store answers goes in, what to do comes out, and is done here.
@@ -16,10 +17,9 @@ extension Exchange {
     func storeAnswered(_ result: StoreResult) {
         switch result {
         case .stored(let storing):
-            if case .failed = storing { context.telemetry.outcomeNotStored(self) }
+            if case .failed = storing { context.telemetry.outcomeNotStored() }
             run { $0.outcomeStored(storing) }
         case .claimed(let claim):
-            CrashPoint.reach(.claimed)
             self.claim = claim
             run { $0.claimAnswered(result) }
         case .joined, .inFlight, .tooManyWaiters, .recorded, .notKept, .unknown, .mismatch, .refused:
@@ -35,7 +35,7 @@ extension Exchange {
             break
         case .startWaiting(let milliseconds):
             timeline.outcome = .waited
-            waitDeadline = context.worker.now.advanced(milliseconds: milliseconds)
+            waitDeadline = context.worker.now.adding(milliseconds: milliseconds)
             downstream?.deadline = waitDeadline
         case .forward:
             timeline.outcome = .first
@@ -51,7 +51,7 @@ extension Exchange {
         case .reject(let rejection):
             reject(rejection)
         case .leave(let rejection):
-            context.submit(.leave(identity.key, replyAddress))
+            if let key = identity?.key { context.submit(.leave(key, replyAddress)) }
             if let rejection { reject(rejection) } else { finish() }
         case .store(let claim, let kind):
             store(claim, kind)
@@ -80,7 +80,7 @@ extension Exchange {
         switch rejection {
         case .problem(let problem):
             noteOutcome(of: problem)
-            refuse(problem, nil as String?)
+            refuse(problem, nil)
         case .notKept(let tombstone):
             timeline.outcome = .notKept
             refuse(tombstone)
@@ -108,7 +108,7 @@ extension Exchange {
             return
         }
         let limit = route?.policy?.lateAnswerLimitMilliseconds ?? 0
-        upstream.deadline = context.worker.now.advanced(milliseconds: limit)
+        upstream.deadline = context.worker.now.adding(milliseconds: limit)
         upstream.resumeReading()
     }
 

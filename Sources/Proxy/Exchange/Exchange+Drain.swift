@@ -8,7 +8,7 @@ extension Exchange {
     func abandon() {
         if let upstream {
             self.upstream = nil
-            upstream.close()
+            upstream.end()
         }
         guard let attempt, attempt.ownsClaim else {
             abortClient()

@@ -7,7 +7,7 @@ extension Exchange {
     /// Gets a connection and sends what is there of the request.
     func startForwarding(fresh: Bool = false) {
         guard let route else { return }
-        let validates = identity.isCovered || !head.method.isSafe
+        let validates = isCovered || !head.method.isSafe
         switch route.pool.acquire(for: self, tried: triedServers, validates: validates, fresh: fresh) {
         case .ready(let connection):
             upstream = connection
@@ -32,15 +32,20 @@ extension Exchange {
     private func sendRequest() {
         guard let upstream, let route else { return }
         timeline.forwarded = context.worker.now
-        if let claim { context.store.markSent(claim) }
         CrashPoint.reach(.firstByte)
+        if let claim { context.store.markSent(claim) }
+        CrashPoint.reach(.markedSent)
         context.scratch.removeAll(keepingCapacity: true)
         let framing = requestFraming
+        ForwardedRequest.dropManaged(&head.fields, isTrusted: client.isTrusted)
+        route.dropManaged(&head.fields, isCovered: isCovered)
         ForwardedRequest.write(
-            self, route: route, serverText: route.pool.serverText(upstream.server), framing: framing, to: &context.scratch)
-        upstream.write(context.scratch.span)
+            head, route: route, client: client, serverText: route.pool.serverText(upstream.server),
+            via: context.viaLine(head.version), framing: framing, isCovered: isCovered, upgrades: mayUpgrade,
+            to: &context.scratch)
+        upstream.write(contentsOf: context.scratch)
         sending = .streaming
-        if identity.isCovered {
+        if isCovered {
             sendCollectedBody(upstream, framing)
         } else if hasRequestEnded || head.framing == .none {
             endForwarding()
@@ -52,7 +57,7 @@ extension Exchange {
 
     /// A covered body is whole, so its length is known; only trailers need chunks.
     private var requestFraming: BodyFraming {
-        guard identity.isCovered, case .chunked = head.framing, trailerLines.isEmpty else { return head.framing }
+        guard isCovered, case .chunked = head.framing, trailerLines.isEmpty else { return head.framing }
         return .length(UInt64(body.count))
     }
 
@@ -60,10 +65,10 @@ extension Exchange {
         if case .chunked = framing {
             if !body.isEmpty {
                 context.scratch.removeAll(keepingCapacity: true)
-                HTTP1Serialiser.chunkHeader(size: body.count, to: &context.scratch)
-                upstream.write(context.scratch.span)
+                HTTP1Serialiser.chunkHeader(body.count, to: &context.scratch)
+                upstream.write(contentsOf: context.scratch)
                 upstream.write(contentsOf: body)
-                upstream.write(WireText.lineEnd.span)
+                upstream.write(contentsOf: WireText.lineEnd)
             }
         } else if !body.isEmpty {
             upstream.write(contentsOf: body)
@@ -76,10 +81,10 @@ extension Exchange {
         guard let upstream, octets.count > 0 else { return }
         if case .chunked = head.framing {
             context.scratch.removeAll(keepingCapacity: true)
-            HTTP1Serialiser.chunkHeader(size: octets.count, to: &context.scratch)
-            upstream.write(context.scratch.span)
+            HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
+            upstream.write(contentsOf: context.scratch)
             upstream.write(octets)
-            upstream.write(WireText.lineEnd.span)
+            upstream.write(contentsOf: WireText.lineEnd)
         } else {
             upstream.write(octets)
         }
@@ -91,12 +96,12 @@ extension Exchange {
         if case .chunked = requestFraming {
             context.scratch.removeAll(keepingCapacity: true)
             HTTP1Serialiser.lastChunk(trailers: trailerLines, to: &context.scratch)
-            upstream.write(context.scratch.span)
+            upstream.write(contentsOf: context.scratch)
         }
         sending = .complete
         if !hasAnswerHead {
             upstream.deadline = earlier(
-                context.worker.now.advanced(milliseconds: route?.settings.timeouts.responseHeader ?? 60_000))
+                context.worker.now.adding(milliseconds: route?.settings.timeouts.responseHeader ?? 60_000))
         }
         CrashPoint.reach(.requestSent)
     }
@@ -105,7 +110,7 @@ extension Exchange {
     func earlier(_ deadline: Instant) -> Instant { isClientDone ? deadline : min(deadline, routeDeadline) }
 
     func upstreamOutputDrained() {
-        if !hasRequestEnded && !isClientDone && !identity.isCovered { downstream?.resumeReading() }
+        if !hasRequestEnded && !isClientDone && !isCovered { downstream?.resumeReading() }
     }
 
     // MARK: Failure
@@ -116,9 +121,9 @@ extension Exchange {
         let server = upstream.server
         let wasReused = upstream.isReused
         self.upstream = nil
-        upstream.close()
+        upstream.end()
         route?.pool.serverFailed(server)
-        context.telemetry.upstreamFailed(self, failure)
+        if let pool = route?.pool { context.telemetry.upstreamFailed(pool, failure) }
         if isTunnel {
             tunnelEnded(byUpstream: true)
             return
@@ -130,26 +135,26 @@ extension Exchange {
     /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead already
     /// (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
-        guard !hasAnswerHead, let route, downstream != nil || identity.isCovered, routeDeadline > context.worker.now else {
+        guard !hasAnswerHead, let route, downstream != nil || isCovered, routeDeadline > context.worker.now else {
             return false
         }
         if nothingSent && !wasReused {
             triedServers.insert(server)
             guard triedServers.count < route.pool.serverCount, isReplayable else { return false }
-            context.telemetry.upstreamRetried(self)
+            context.telemetry.upstreamRetried(route.pool)
             startForwarding()
             return true
         }
         guard wasReused, !hasRetriedFresh, isReplayable else { return false }
         guard nothingSent || (head.method.isSafe && head.framing == .none && isDead(failure)) else { return false }
         hasRetriedFresh = true
-        context.telemetry.upstreamRetried(self)
+        context.telemetry.upstreamRetried(route.pool)
         startForwarding(fresh: true)
         return true
     }
 
     /// Whether all that was given towards the service can be given again.
-    private var isReplayable: Bool { identity.isCovered || sending == .connecting || head.framing == .none }
+    private var isReplayable: Bool { isCovered || sending == .connecting || head.framing == .none }
 
     private func isDead(_ failure: UpstreamFailure) -> Bool {
         switch failure {
@@ -160,20 +165,20 @@ extension Exchange {
 
     func upstreamDeadlinePassed() {
         guard let upstream else { return }
-        context.telemetry.upstreamFailed(self, .responseTimedOut)
+        if let pool = route?.pool { context.telemetry.upstreamFailed(pool, .responseTimedOut) }
         route?.pool.serverFailed(upstream.server)
         if isTunnel {
             tunnelIdle()
             return
         }
-        let mayStillAnswer = identity.isCovered && !hasAnswerHead && attempt != nil && !isClientDone
+        let mayStillAnswer = isCovered && !hasAnswerHead && attempt != nil && !isClientDone
         if mayStillAnswer {
             // The connection stays for a late answer; it is not read until the store knows that the outcome is unknown.
             upstream.pauseReading()
             upstream.deadline = .never
         } else {
             self.upstream = nil
-            upstream.close()
+            upstream.end()
         }
         attemptFailed(.timedOut)
     }
@@ -191,9 +196,9 @@ extension Exchange {
             return
         }
         switch failure {
-        case .notSent(let problem): refuse(problem, nil as String?)
-        case .broken: refuse(.upstreamBroken, nil as String?)
-        case .timedOut: refuse(.upstreamTimedOut, nil as String?)
+        case .notSent(let problem): refuse(problem, nil)
+        case .broken: refuse(.upstreamBroken, nil)
+        case .timedOut: refuse(.upstreamTimedOut, nil)
         }
     }
 

@@ -1,11 +1,12 @@
 import HTTP
 import Idempotency
+import Observability
 import Transport
 
 /// Answers of the proxy's own, and replays.
 extension Exchange {
     /// Answers with a problem and ends the exchange. What is left of the request is skipped or the connection closed.
-    func refuse(_ problem: Problem, _ detail: String?) {
+    func refuse(_ problem: Problem, text detail: String?) {
         if let downstream {
             writeProblem(problem, detail: detail, to: downstream)
         }
@@ -52,7 +53,7 @@ extension Exchange {
         timeline.status = status
         timeline.bytesToClient += UInt64(context.scratch.count)
         downstream.watchWriting()
-        downstream.write(context.scratch.span)
+        downstream.write(contentsOf: context.scratch)
     }
 
     /// The recorded answer, octet for octet, and the marker.
@@ -77,7 +78,7 @@ extension Exchange {
         writeConnectionField(closes: downstream.closesAfterAnswer, to: &context.scratch)
         context.scratch.append(contentsOf: WireText.lineEnd)
         if clientFraming == .chunked && !answer.body.isEmpty {
-            HTTP1Serialiser.chunkHeader(size: answer.body.count, to: &context.scratch)
+            HTTP1Serialiser.chunkHeader(answer.body.count, to: &context.scratch)
         }
         let headBytes = context.scratch.count
         send(scratchTo: downstream, status: answer.status)
@@ -86,7 +87,7 @@ extension Exchange {
             context.scratch.removeAll(keepingCapacity: true)
             if !answer.body.isEmpty { context.scratch.append(contentsOf: WireText.lineEnd) }
             HTTP1Serialiser.lastChunk(trailers: head.acceptsTrailers ? answer.trailerLines : [], to: &context.scratch)
-            downstream.write(context.scratch.span)
+            downstream.write(contentsOf: context.scratch)
         }
         timeline.bytesToClient = UInt64(headBytes + answer.body.count)
         CrashPoint.reach(.replySent)

@@ -1,48 +1,62 @@
 import HTTP
 import Idempotency
+import Observability
 import Transport
 
 /// What the client sends: checks in the order of their price, routing, and the two ways on.
 extension Exchange {
     func headReceived() {
-        do {
-            try head.fields.markHopByHop()
-        } catch {
-            refuse(Problem(error), error.reason)
+        if let problem = checkHead() {
+            refuse(problem.0, problem.1)
             return
         }
-        if head.method == .trace {
-            refuse(.methodNotAllowed, "TRACE is not served.")
-            return
-        }
-        guard PathNormaliser.normalise(head.fields.octets, head.path, into: &path) else {
-            refuse(.badRequest, "The path holds %00, or leads above the root.")
-            return
-        }
-        guard let index = context.router.route(host: head.authorityOctets, path: path.span) else {
+        guard let index = context.router.route(host: head[head.authority], path: path.span) else {
             refuse(.noRoute, nil)
             return
         }
         let route = context.routes[index]
         self.route = route
         route.inFlight += 1
+        context.telemetry.requestStarted(route)
         if context.isAtCapacity || route.isAtCapacity {
-            context.telemetry.shed(route: route)
+            context.telemetry.shed(route.isAtCapacity ? "route" : "requests")
             refuse(.overloaded, nil)
             return
         }
         if let limit = route.settings.timeouts.route {
-            routeDeadline = timeline.began.advanced(milliseconds: limit)
+            routeDeadline = timeline.began.adding(milliseconds: limit)
         }
-        if let guarded = route.guardedFieldCollision(head.fields) {
-            refuse(.badRequest, guarded)
+        if let detail = route.guardedFieldCollision(head.fields) {
+            refuse(.badRequest, detail)
             return
         }
-        if let policy = route.policy, route.covers(head) {
-            beginCovered(route, policy)
+        do {
+            try head.fields.markHopByHop(protecting: route.protectedNames)
+        } catch {
+            context.telemetry.malformed(error)
+            refuse(Problem(error), error.reason)
+            return
+        }
+        if route.policy != nil {
+            identifyHead(route)
         } else {
             beginPassThrough()
         }
+    }
+
+    /// What is refused whatever the route.
+    private func checkHead() -> (Problem, StaticString?)? {
+        if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
+        do {
+            if try !PathNormaliser.normalise(head[head.path], into: &path) {
+                path.removeAll(keepingCapacity: true)
+                path.append(contentsOf: head.fields.octets[head.path.bounds])
+            }
+        } catch {
+            context.telemetry.malformed(error)
+            return (Problem(error), error.reason)
+        }
+        return nil
     }
 
     // MARK: Passing through
@@ -53,13 +67,13 @@ extension Exchange {
     }
 
     private func sendContinue() {
-        downstream?.write(WireText.continueLine.span)
+        downstream?.write(contentsOf: WireText.continueLine)
     }
 
     func requestBodyReceived(_ octets: Span<UInt8>) {
         bodyBytesReceived += UInt64(octets.count)
         if isClientDone { return }
-        if identity.isCovered {
+        if isCovered {
             collect(octets)
         } else {
             forwardBody(octets)
@@ -68,11 +82,10 @@ extension Exchange {
 
     func requestEnded(trailers: FieldSection?) {
         hasRequestEnded = true
-        timeline.requestEnded = context.worker.now
         if isClientDone { return }
         if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
-        if identity.isCovered {
-            claimRecord()
+        if isCovered {
+            identifyBody()
         } else if sending == .streaming {
             endForwarding()
         }
@@ -80,35 +93,59 @@ extension Exchange {
 
     // MARK: Covered
 
-    private func beginCovered(_ route: Route, _ policy: Policy) {
-        switch route.identifier.begin(head, path: path, into: &identity) {
-        case .proceed:
-            break
-        case .passes:
-            identity = Identity()
-            timeline.outcome = .bypassed
+    private func identifyHead(_ route: Route) {
+        let result = route.identifier.begin(
+            method: head[head.methodRange], path: path.span, query: head[head.query], hasQuery: head.hasQuery,
+            fields: head.fields, scratch: &context.identityScratch)
+        switch result {
+        case .notCovered:
             beginPassThrough()
-            return
-        case .refused(let problem):
-            timeline.outcome = problem == .keyMissing ? .missingKey : .invalidKey
-            refuse(problem, nil)
-            return
+        case .missingKey:
+            handleMissingKey(route)
+        case .malformedKey:
+            timeline.outcome = .invalidKey
+            refuse(.keyMalformed, nil)
+        case .missingScope:
+            timeline.outcome = .invalidKey
+            refuse(.scopeMissing, nil)
+        case .pending(let pending):
+            self.pending = pending
+            isCovered = true
+            beginCollecting(route)
         }
-        if case .length(let length) = head.framing, length > UInt64(policy.requestBodyBytesMax) {
-            refuse(.contentTooLarge, "The limit of this route is \(policy.requestBodyBytesMax) octets.")
-            return
+    }
+
+    private func handleMissingKey(_ route: Route) {
+        if route.policy?.onMissingKey == .pass {
+            timeline.outcome = .bypassed
+            isCovered = false
+            beginPassThrough()
+        } else {
+            timeline.outcome = .missingKey
+            refuse(.keyMissing, nil)
+        }
+    }
+
+    private func beginCollecting(_ route: Route) {
+        let limit = route.policy?.requestBodyBytesMax ?? 0
+        if case .length(let length) = head.framing {
+            if length > UInt64(limit) {
+                refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
+                return
+            }
+            if length > 0 { body.reserveCapacity(min(Int(length), 64 << 10)) }
         }
         if head.expectsContinue && head.framing != .none { sendContinue() }
     }
 
     private func collect(_ octets: Span<UInt8>) {
-        guard let policy = route?.policy else { return }
-        if body.count + octets.count > policy.requestBodyBytesMax {
-            refuse(.contentTooLarge, "The limit of this route is \(policy.requestBodyBytesMax) octets.")
+        let limit = route?.policy?.requestBodyBytesMax ?? 0
+        if body.count + octets.count > limit {
+            refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
             return
         }
         guard reserve(octets.count) else {
-            context.telemetry.limitHit(.bodyMemory)
+            context.telemetry.limitHit("body_memory")
             refuse(.overloaded, "The memory for request bodies is used up.")
             return
         }
@@ -123,26 +160,38 @@ extension Exchange {
     }
 
     /// The body is whole: who is asking for what is known, and the store is asked.
-    private func claimRecord() {
+    private func identifyBody() {
         CrashPoint.reach(.bodyRead)
-        guard let route, let policy = route.policy else { return }
-        switch route.identifier.complete(head, path: path, body: body, identity: &identity) {
-        case .proceed:
-            break
-        case .passes:
-            identity = Identity()
+        guard let route, let pending else { return }
+        self.pending = nil
+        switch route.identifier.finish(pending, body: body.span, scratch: &context.identityScratch) {
+        case .missingKey:
+            handleMissingKeyInBody(route)
+        case .malformedKey:
+            timeline.outcome = .invalidKey
+            refuse(.keyMalformed, nil)
+        case .missingScope:
+            timeline.outcome = .invalidKey
+            refuse(.scopeMissing, nil)
+        case .identified(let identity):
+            if identity.fellBackToOctets { context.telemetry.limitHit("canonical_form") }
+            CrashPoint.reach(.beforeClaim)
+            self.identity = identity
+            attempt = Attempt(policy: route.attemptPolicy)
+            timeline.outcome = .first
+            context.submit(.claim(route.identifier.claim(for: identity), replyAddress))
+        }
+    }
+
+    /// The key could have stood in the body, which is collected already: it is sent as it is, without a record.
+    private func handleMissingKeyInBody(_ route: Route) {
+        if route.policy?.onMissingKey == .pass {
             timeline.outcome = .bypassed
             startForwarding()
-            return
-        case .refused(let problem):
-            timeline.outcome = problem == .keyMissing ? .missingKey : .invalidKey
-            refuse(problem, nil)
-            return
+        } else {
+            timeline.outcome = .missingKey
+            refuse(.keyMissing, nil)
         }
-        CrashPoint.reach(.beforeClaim)
-        attempt = Attempt(policy: route.attemptPolicy)
-        timeline.outcome = .first
-        context.submit(.claim(route.claim(for: identity, policy), replyAddress))
     }
 
     var replyAddress: ReplyAddress { ReplyAddress(worker: UInt32(context.worker.index), exchange: id) }
@@ -163,16 +212,13 @@ extension Exchange {
 
     private func refuseOrAbort(_ problem: Problem, _ detail: StaticString?) {
         if isAnswerStarted || isClientDone {
-            let client = downstream
-            downstream = nil
-            client?.abort()
-            finish()
+            abortClient()
         } else {
-            refuse(problem, detail.map { "\($0)" })
+            refuse(problem, detail)
         }
     }
 
     func refuse(_ problem: Problem, _ detail: StaticString?) {
-        refuse(problem, detail.map { "\($0)" })
+        refuse(problem, text: detail.map { "\($0)" })
     }
 }

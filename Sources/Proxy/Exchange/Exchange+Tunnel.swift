@@ -5,7 +5,7 @@ import Transport
 extension Exchange {
     /// Whether the request may carry an upgrade to the service.
     var mayUpgrade: Bool {
-        guard let route, !identity.isCovered else { return false }
+        guard let route, !isCovered else { return false }
         return head.wantsUpgrade && route.settings.allowsUpgrade && head.version == .http11 && head.framing == .none
     }
 
@@ -13,7 +13,7 @@ extension Exchange {
     func upgradeAccepted() -> Bool {
         guard mayUpgrade, let downstream, let upstream, let route else { return false }
         do {
-            try answerHead.fields.markHopByHop(keepsUpgrade: true)
+            try answerHead.fields.markHopByHop()
         } catch {
             return false
         }
@@ -26,9 +26,9 @@ extension Exchange {
         context.scratch.removeAll(keepingCapacity: true)
         HTTP1Serialiser.statusLine(101, to: &context.scratch)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &context.scratch)
-        context.scratch.append(contentsOf: WireText.upgradeLine)
+        ForwardedRequest.writeUpgrade(answerHead.fields, to: &context.scratch)
         context.scratch.append(contentsOf: WireText.lineEnd)
-        downstream.write(context.scratch.span)
+        downstream.write(contentsOf: context.scratch)
         downstream.becomeTunnel(idleMilliseconds: route.settings.timeouts.tunnel)
         upstream.deadline = .never
         return true
@@ -52,7 +52,7 @@ extension Exchange {
 
     private func extendTunnel() {
         guard let route else { return }
-        downstream?.deadline = context.worker.now.advanced(milliseconds: route.settings.timeouts.tunnel)
+        downstream?.deadline = context.worker.now.adding(milliseconds: route.settings.timeouts.tunnel)
     }
 
     /// No octet either way for the tunnel timeout.
@@ -66,7 +66,7 @@ extension Exchange {
         downstream = nil
         if let upstream, !byUpstream {
             self.upstream = nil
-            upstream.releaseTunnel()
+            upstream.endAfterFlush()
         }
         client?.endTunnel()
         finish()

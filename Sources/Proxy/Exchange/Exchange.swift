@@ -1,5 +1,6 @@
 import HTTP
 import Idempotency
+import Observability
 import Transport
 
 /// One request and its response, from the request's head to the last octet, on one worker. It outlives its client's connection:
@@ -7,7 +8,7 @@ import Transport
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service), `+Attempt` (the
 /// idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here: state and lifetime.
-package final class Exchange {
+final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {
         case notStarted
@@ -28,10 +29,13 @@ package final class Exchange {
 
     unowned let context: WorkerContext
     /// Slot and generation: what the store and timers know this exchange by.
-    package internal(set) var id: UInt64 = 0
+    private(set) var id: UInt64 = 0
 
     // The client's side.
     var downstream: DownstreamConnection?
+    /// Outlives the connection: a request may be sent after its client has left.
+    var client = ForwardedRequest.Client(text: [], isTrusted: false)
+    var listener = 0
     var head = RequestHead()
     /// Normalised; what routes and keys see.
     var path: [UInt8] = []
@@ -43,7 +47,10 @@ package final class Exchange {
 
     // The route.
     var route: Route?
-    var identity = Identity()
+    /// The record, not the way through, decides: the body is collected, and the store asked.
+    var isCovered = false
+    var pending: PendingIdentity?
+    var identity: RequestIdentity?
     /// Nil where the exchange passes through.
     var attempt: Attempt?
     var claim: ClaimReference?
@@ -79,11 +86,9 @@ package final class Exchange {
         self.context = context
     }
 
-    var isCovered: Bool { attempt != nil || identity.isCovered }
-
     /// False while the service's connection is not ready to take more of the body.
     var canTakeBody: Bool {
-        if identity.isCovered || isClientDone { return true }
+        if isCovered || isClientDone { return true }
         guard let upstream else { return false }
         return sending == .streaming && upstream.queuedOutputBytes < context.limits.outputHighWater
     }
@@ -96,6 +101,9 @@ package final class Exchange {
     func open(id: UInt64, downstream: DownstreamConnection) {
         self.id = id
         self.downstream = downstream
+        client.text = downstream.peerText
+        client.isTrusted = downstream.peerIsTrusted
+        listener = downstream.listener
         timeline.start(at: context.worker.now, wallMilliseconds: context.worker.wallMilliseconds)
     }
 
@@ -103,7 +111,7 @@ package final class Exchange {
     func finish() {
         if let upstream {
             self.upstream = nil
-            upstream.close()
+            upstream.end()
         }
         route?.inFlight -= 1
         context.telemetry.exchangeEnded(self)
@@ -148,7 +156,9 @@ package final class Exchange {
         hasRequestEnded = false
         bodyBytesReceived = 0
         route = nil
-        identity = Identity()
+        isCovered = false
+        pending = nil
+        identity = nil
         attempt = nil
         claim = nil
         waitDeadline = .never
@@ -191,31 +201,14 @@ struct Timeline {
     var upstreamStatus: UInt16 = 0
     var upstreamServer: (pool: Int, server: Int)?
     var isUpstreamReused = false
-    var outcome: ExchangeOutcome = .passed
+    /// Nil where the exchange passes through.
+    var outcome: IdempotencyOutcome?
     var clientLeft = false
 
     mutating func start(at instant: Instant, wallMilliseconds: UInt64) {
         began = instant
         beganWallMilliseconds = wallMilliseconds
     }
-}
-
-/// What became of an exchange, as metrics and the access log say it.
-package enum ExchangeOutcome: UInt8, CaseIterable {
-    /// Not on a covered route.
-    case passed
-    case first
-    case replayed
-    case waited
-    case inProgress
-    case mismatch
-    case missingKey
-    case invalidKey
-    case bypassed
-    case unknownOutcome
-    case notKept
-    case storeError
-    case unprotected
 }
 
 /// The answer as it is being recorded.

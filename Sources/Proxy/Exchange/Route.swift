@@ -2,38 +2,43 @@ import HTTP
 import Idempotency
 
 /// A route as one worker uses it: its settings, prepared.
-package final class Route {
+final class Route {
     let index: Int
     let settings: RouteSettings
     let pool: UpstreamPool
     let policy: Policy?
     let attemptPolicy: AttemptPolicy
-    let identifier: RequestIdentifier
+    let identifier: Identifier
     /// `Name: true CRLF`; nil when the marker is off.
     let replayMarkerLine: [UInt8]?
-    private let methods: [[UInt8]]?
+    /// Names that Connection must not list: removing them would change who is asking for what.
+    let protectedNames: [[UInt8]]
     /// Lower-case names that the proxy manages on this route, with `_` for `-`: a field that differs only so is refused.
     private let guardedNames: [[UInt8]]
+    private let keyNames: [[UInt8]]
+    private let markerName: [UInt8]?
     /// On this worker.
     var inFlight = 0
 
-    init(index: Int, settings: RouteSettings, pool: UpstreamPool) {
+    init(index: Int, settings: RouteSettings, pool: UpstreamPool) throws(PolicyError) {
         self.index = index
         self.settings = settings
         self.pool = pool
         policy = settings.policy
         attemptPolicy = AttemptPolicy(settings.policy ?? Policy())
-        identifier = RequestIdentifier(route: settings.name, policy: settings.policy ?? Policy())
+        identifier = try Identifier(route: settings.name, policy: settings.policy ?? Policy())
+        markerName = settings.policy?.replayMarker.map { Array($0.utf8) }
         replayMarkerLine = settings.policy?.replayMarker.map { Array("\($0): true\r\n".utf8) }
-        methods = settings.policy?.methods.map { $0.map { Array($0.utf8) } }
-        guardedNames = Route.guardedNames(settings.policy)
-    }
-
-    private static func guardedNames(_ policy: Policy?) -> [[UInt8]] {
-        var names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding"]
-        for case .header(let name) in policy?.keySources ?? [] { names.append(name) }
-        if case .header(let name)? = policy?.scope { names.append(name.lowercased()) }
-        return names.map { $0.utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 } }
+        keyNames = (settings.policy?.keySources ?? []).compactMap { source in
+            if case .header(let name) = source { Array(name.lowercased().utf8) } else { nil }
+        }
+        var names = keyNames
+        if case .header(let name)? = settings.policy?.scope { names.append(Array(name.lowercased().utf8)) }
+        protectedNames = names
+        let managed = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding"]
+        guardedNames = (names + managed.map { Array($0.utf8) }).map { name in
+            name.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 }
+        }
     }
 
     var isAtCapacity: Bool { settings.requestsInFlightMax.map { inFlight > $0 } ?? false }
@@ -41,57 +46,75 @@ package final class Route {
     /// Whether `replay undelivered` needs to know about deliveries here.
     var tracksDelivery: Bool { policy?.hash?.replay == .undelivered }
 
-    /// Methods are case-sensitive (RFC 9110 §9.1), so `post` is a method of its own, and covered by the default.
-    func covers(_ head: RequestHead) -> Bool {
-        guard let methods else { return !head.method.isSafe && head.method != .connect }
-        let method = head.fields.octets(head.methodRange)
-        return methods.contains { $0.count == method.count && method.elementsEqual($0) }
-    }
-
     /// Services that map field names to variables take `X_Forwarded_For` for `X-Forwarded-For`; the proxy would not have checked it.
-    func guardedFieldCollision(_ fields: FieldSection) -> StaticString? {
+    func guardedFieldCollision(_ fields: borrowing FieldSection) -> StaticString? {
         for line in fields.lines where line.known == .other {
-            let name = fields.octets(line.name)
-            guard name.contains(UInt8(ascii: "_")) else { continue }
-            for guarded in guardedNames where guarded.count == name.count {
-                if name.elementsEqualFolded(guarded) {
-                    return "A field name with underscores stands for one that the proxy manages."
-                }
+            let name = fields.name(line)
+            guard name.containsUnderscore else { continue }
+            for guarded in guardedNames where name.equalsFolded(guarded) {
+                return "A field name with underscores stands for one that the proxy manages."
             }
         }
         return nil
     }
 
-    func claim(for identity: Identity, _ policy: Policy) -> Claim {
-        var claim = Claim(
-            key: identity.key, fingerprint: identity.fingerprint, kind: identity.kind, route: settings.name,
-            retentionMilliseconds: policy.retentionMilliseconds)
-        claim.durability = policy.durability
-        claim.joins = policy.inFlight != .reject
-        claim.waitersMax = policy.waitersMax
-        claim.resendsUnknown = policy.onUnknown == .resend
-        if identity.kind == .hash, let hash = policy.hash {
-            claim.retentionMilliseconds = hash.windowMilliseconds ?? policy.retentionMilliseconds
-            claim.runsAfterDelivery = hash.replay == .undelivered && !identity.hasRetryEvidence
+    // MARK: The key towards the service
+
+    /// Marks the key's lines as not forwarded, and the marker's, which nobody but the proxy may set.
+    func dropManaged(_ fields: inout FieldSection, isCovered: Bool) {
+        fields.drop(.idempotentReplayed)
+        if let markerName { Route.drop(markerName, from: &fields) }
+        guard isCovered, let policy, policy.forwardKey != .keep else { return }
+        for name in keyNames { Route.drop(name, from: &fields) }
+    }
+
+    static func drop(_ name: [UInt8], from fields: inout FieldSection) {
+        var start = 0
+        while let index = fields.firstIndex(named: name, from: start) {
+            fields.lines[index].isDropped = true
+            start = index + 1
         }
-        return claim
+    }
+
+    /// An answer's own marker is dropped: only the proxy marks replays.
+    func dropMarker(_ fields: inout FieldSection) {
+        fields.drop(.idempotentReplayed)
+        if let markerName { Route.drop(markerName, from: &fields) }
+    }
+
+    /// Appends the key under its other name, for `forward_key rename`.
+    func writeRenamedKey(_ fields: borrowing FieldSection, to output: inout [UInt8]) {
+        guard case .rename(let newName)? = policy?.forwardKey else { return }
+        for name in keyNames {
+            guard let index = fields.firstIndex(named: name) else { continue }
+            HTTP1Serialiser.field(
+                name: Array(newName.utf8).span, value: fields.value(fields.lines[index]), to: &output)
+            return
+        }
     }
 }
 
+extension FieldSection: FieldSource {
+    var fieldOctets: Span<UInt8> {
+        @_lifetime(borrow self)
+        get { octets.span }
+    }
+
+    var fieldLineCount: Int { lines.count }
+
+    func fieldName(at line: Int) -> Range<Int> { lines[line].name.bounds }
+
+    func fieldValue(at line: Int) -> Range<Int> { lines[line].value.bounds }
+}
+
 extension Span<UInt8> {
-    func contains(_ octet: UInt8) -> Bool {
-        for index in indices where self[index] == octet { return true }
+    var containsUnderscore: Bool {
+        for index in indices where self[index] == UInt8(ascii: "_") { return true }
         return false
     }
 
-    func elementsEqual(_ octets: [UInt8]) -> Bool {
-        guard count == octets.count else { return false }
-        for index in indices where self[index] != octets[index] { return false }
-        return true
-    }
-
     /// ASCII letters compare without case; `lowercase` is in lower case.
-    func elementsEqualFolded(_ lowercase: [UInt8]) -> Bool {
+    func equalsFolded(_ lowercase: [UInt8]) -> Bool {
         guard count == lowercase.count else { return false }
         for index in indices {
             let octet = self[index]
@@ -106,5 +129,15 @@ extension Array where Element == UInt8 {
     /// Appends the octets of a span.
     mutating func append(_ octets: Span<UInt8>) {
         octets.withUnsafeBufferPointer { append(contentsOf: $0) }
+    }
+}
+
+extension RequestHead.Method {
+    /// RFC 9110 §9.2.1; what the proxy takes for safe is never covered by default.
+    var isSafe: Bool {
+        switch self {
+        case .get, .head, .options, .trace: true
+        case .connect, .post, .put, .delete, .patch, .other: false
+        }
     }
 }

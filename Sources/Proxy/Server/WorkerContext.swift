@@ -1,10 +1,11 @@
 import HTTP
-package import Idempotency
+import Idempotency
+import Observability
 import Synchronization
-package import Transport
+import Transport
 
 /// What the connections and exchanges of one worker share. Everything here is used on the worker's queue only.
-package final class WorkerContext {
+final class WorkerContext {
     let worker: Worker
     let timeouts: ClientTimeouts
     let limits: Limits
@@ -23,6 +24,7 @@ package final class WorkerContext {
     var parsedHead = RequestHead()
     /// For serialisers; empty before each use, its capacity kept.
     var scratch: [UInt8] = []
+    var identityScratch = IdentityScratch()
 
     private var exchanges: [Exchange] = []
     private var generations: [UInt32] = []
@@ -32,7 +34,7 @@ package final class WorkerContext {
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
 
-    init(worker: Worker, settings: ServerSettings, store: any RecordStore, shared: SharedState, telemetry: Telemetry) {
+    init(worker: Worker, settings: ServerSettings, store: any RecordStore, shared: SharedState, telemetry: Telemetry) throws(PolicyError) {
         self.worker = worker
         self.timeouts = settings.timeouts
         self.limits = settings.limits
@@ -47,8 +49,8 @@ package final class WorkerContext {
         pools = settings.upstreams.enumerated().map { index, upstream in
             UpstreamPool(context: self, settings: upstream, index: index, health: shared.health[index])
         }
-        routes = settings.routes.enumerated().map { index, route in
-            Route(index: index, settings: route, pool: pools[route.upstream])
+        for (index, route) in settings.routes.enumerated() {
+            routes.append(try Route(index: index, settings: route, pool: pools[route.upstream]))
         }
         deliveries = DeliveryWatch(context: self)
         worker.onBatchEnd { [unowned self] in self.endBatch() }
@@ -57,7 +59,7 @@ package final class WorkerContext {
     func viaLine(_ version: RequestHead.Version) -> [UInt8]? { version == .http10 ? viaLine10 : viaLine11 }
 
     func isTrusted(_ address: SocketAddress) -> Bool {
-        guard !trustedPeers.isEmpty, let octets = address.addressOctets else { return false }
+        guard !trustedPeers.isEmpty, let octets = address.octets else { return false }
         return trustedPeers.contains { $0.contains(octets) }
     }
 
@@ -144,8 +146,8 @@ package final class WorkerContext {
         let connection = DownstreamConnection(context: self, listener: listener)
         guard shared.connections.add(1, ordering: .relaxed).newValue <= limits.connectionsMax, !isDraining else {
             shared.connections.subtract(1, ordering: .relaxed)
-            telemetry.limitHit(.connections)
-            connection.refuse(descriptor, peer)
+            telemetry.connectionRejected("connections")
+            connection.turnAway(descriptor, peer, .overloaded)
             return
         }
         do {
@@ -195,13 +197,13 @@ package final class WorkerContext {
 }
 
 /// Counters that bound what all workers hold together, and the health that all of them see.
-package final class SharedState: Sendable {
-    package let connections = Atomic<Int>(0)
-    package let requestsInFlight = Atomic<Int>(0)
-    package let bodyMemory = Atomic<Int>(0)
-    package let health: [UpstreamHealth]
+final class SharedState: Sendable {
+    let connections = Atomic<Int>(0)
+    let requestsInFlight = Atomic<Int>(0)
+    let bodyMemory = Atomic<Int>(0)
+    let health: [UpstreamHealth]
 
-    package init(upstreams: Int) {
+    init(upstreams: Int) {
         health = (0..<upstreams).map { _ in UpstreamHealth() }
     }
 }

@@ -85,6 +85,7 @@ package struct Router: ~Copyable {
     }
 
     /// Without the port.
+    @_lifetime(copy authority)
     private static func hostName(_ authority: Span<UInt8>) -> Span<UInt8> {
         var end = authority.count
         while end > 0, authority[end - 1] >= UInt8(ascii: "0"), authority[end - 1] <= UInt8(ascii: "9") { end -= 1 }

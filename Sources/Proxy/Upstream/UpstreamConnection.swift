@@ -2,7 +2,7 @@ import HTTP
 import Transport
 
 /// A connection to one server of an upstream. It serves one exchange at a time and waits in its pool between them.
-package final class UpstreamConnection: StreamChannel {
+final class UpstreamConnection: StreamChannel {
     private enum Phase {
         case connecting
         case idle
@@ -14,9 +14,9 @@ package final class UpstreamConnection: StreamChannel {
         case closed
     }
 
-    package unowned let pool: UpstreamPool
+    unowned let pool: UpstreamPool
     /// Index into the pool's servers.
-    package let server: Int
+    let server: Int
     /// The exchange that this connection serves.
     private(set) var exchange: Exchange?
     private var phase: Phase = .connecting
@@ -65,12 +65,12 @@ package final class UpstreamConnection: StreamChannel {
             phase = .idle
             pool.checkIn(self)
         } else {
-            close()
+            end()
         }
     }
 
     /// Gives the exchange up: nothing more is read or sent.
-    func close() {
+    func end() {
         exchange = nil
         guard phase != .closed else { return }
         phase = .closed
@@ -78,15 +78,25 @@ package final class UpstreamConnection: StreamChannel {
         closeNow()
     }
 
+    /// The client of a tunnel is gone: what it sent last still goes out.
+    func endAfterFlush() {
+        exchange = nil
+        guard phase != .closed else { return }
+        phase = .closed
+        pool.connectionClosed(self)
+        deadline = worker.now.adding(milliseconds: 5_000)
+        closeAfterFlush()
+    }
+
     // MARK: Transport events
 
-    package override func connected() {
+    override func connected() {
         phase = .awaitingHead
         deadline = .never
         exchange?.upstreamConnected()
     }
 
-    package override func received(_ octets: Span<UInt8>) -> Int {
+    override func received(_ octets: Span<UInt8>) -> Int {
         var offset = 0
         while offset < octets.count {
             let rest = octets.extracting(offset..<octets.count)
@@ -185,13 +195,13 @@ package final class UpstreamConnection: StreamChannel {
 
     /// Closes the connection because of octets that belong to no exchange.
     private func abandon(_ octets: Span<UInt8>) -> Int {
-        close()
+        end()
         return octets.count
     }
 
-    package override func receivedEnd() {
+    override func receivedEnd() {
         guard let exchange else {
-            close()
+            end()
             return
         }
         switch phase {
@@ -212,22 +222,22 @@ package final class UpstreamConnection: StreamChannel {
         }
     }
 
-    package override func failed(_ error: Errno) {
+    override func failed(_ error: Errno) {
         let wasConnecting = phase == .connecting
         guard let exchange else {
-            close()
+            end()
             return
         }
         fail(exchange, wasConnecting ? .notConnected(error) : .reset(error))
     }
 
-    package override func outputDrained() {
+    override func outputDrained() {
         exchange?.upstreamOutputDrained()
     }
 
-    package override func deadlinePassed() {
+    override func deadlinePassed() {
         guard let exchange else {
-            close()
+            end()
             return
         }
         if phase == .connecting {
@@ -239,7 +249,7 @@ package final class UpstreamConnection: StreamChannel {
 }
 
 /// What went wrong with a connection to a service.
-package enum UpstreamFailure: Equatable {
+enum UpstreamFailure: Equatable {
     case notConnected(Errno)
     case connectTimedOut
     /// The connection ended before the answer did.

@@ -1,8 +1,8 @@
-package import Transport
+import Transport
 
 /// The connections of one worker to the servers of one upstream: which server an exchange goes to, and whether it gets an idle
 /// connection or a fresh one.
-package final class UpstreamPool {
+final class UpstreamPool {
     /// What `acquire` gives.
     enum Acquired {
         /// Attached and connected: send at once.
@@ -67,7 +67,7 @@ package final class UpstreamPool {
             while let connection = servers[server].idle.popLast() {
                 if validates && !connection.peekIsAlive() {
                     servers[server].active += 1
-                    connection.close()
+                    connection.end()
                     continue
                 }
                 servers[server].active += 1
@@ -91,7 +91,7 @@ package final class UpstreamPool {
             // A UNIX socket or a full backlog fails at once; told like every other failure, after this call has returned.
             context.afterThisEvent { connection.failed(error) }
         }
-        connection.deadline = context.worker.now.advanced(milliseconds: exchange.connectTimeoutMilliseconds)
+        connection.deadline = context.worker.now.adding(milliseconds: exchange.connectTimeoutMilliseconds)
         return .connecting(connection)
     }
 
@@ -132,10 +132,10 @@ package final class UpstreamPool {
         servers[server].consecutiveFailures = 0
         if servers[server].idle.count >= settings.idleConnectionsMax || context.isDraining {
             servers[server].active += 1
-            connection.close()
+            connection.end()
             return
         }
-        connection.deadline = context.worker.now.advanced(milliseconds: settings.idleTimeoutMilliseconds)
+        connection.deadline = context.worker.now.adding(milliseconds: settings.idleTimeoutMilliseconds)
         servers[server].idle.append(connection)
     }
 
@@ -154,13 +154,13 @@ package final class UpstreamPool {
         servers[server].consecutiveFailures += 1
         if servers[server].consecutiveFailures >= settings.failuresMax {
             servers[server].consecutiveFailures = 0
-            servers[server].restsUntil = context.worker.now.advanced(milliseconds: settings.failTimeoutMilliseconds)
+            servers[server].restsUntil = context.worker.now.adding(milliseconds: settings.failTimeoutMilliseconds)
         }
     }
 
     func closeIdle() {
         for server in servers.indices {
-            for connection in servers[server].idle { connection.close() }
+            for connection in servers[server].idle { connection.end() }
         }
     }
 
