@@ -37,7 +37,7 @@ let package = Package(
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
-        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),
     ],
     swiftLanguageModes: [.v6]
 )
