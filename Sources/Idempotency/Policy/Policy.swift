@@ -77,8 +77,6 @@ package struct Policy: Sendable, Equatable {
     package var replayMarker: String? = "Idempotent-Replayed"
     /// How long after the 504 an answer is still read.
     package var lateAnswerLimitMilliseconds: UInt64 = 600_000
-    /// The field that marks a replay, with the value `true`; nil = replays are not marked.
-    package var replayMarker: String? = "Idempotent-Replayed"
 
     package init() {}
 }
