@@ -228,12 +228,35 @@ static inline int cl_getaddrinfo(const char *host, const char *port, struct addr
 // MARK: signals
 
 static inline long cl_signal_ignore(int number) { return signal(number, SIG_IGN) == SIG_ERR ? -(long)errno : 0; }
-static inline long cl_signal_block(int number) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    return -(long)pthread_sigmask(SIG_BLOCK, &set, 0);
+static inline long cl_signal_handle(int number, void (*handler)(int)) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    CL_RESULT(sigaction(number, &action, 0));
 }
+// From a signal handler: one octet, the signal's number, into a pipe.
+static inline void cl_signal_notify(int descriptor, int number) {
+    int saved = errno;
+    uint8_t octet = (uint8_t)number;
+    ssize_t ignored = write(descriptor, &octet, 1);
+    (void)ignored;
+    errno = saved;
+}
+static inline long cl_pipe(int ends[2]) {
+    if (pipe(ends) < 0) return -(long)errno;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    }
+    return 0;
+}
+static inline long cl_read_octet(int descriptor) {
+    uint8_t octet;
+    ssize_t n = read(descriptor, &octet, 1);
+    return n == 1 ? octet : -1;
+}
+
 // The text is valid until the thread's next call.
 static inline const char *cl_error_text(int number) { return strerror(number); }
 
