@@ -33,6 +33,9 @@ final class WorkerContext {
     private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
+    var healthCheckers: [HealthChecker] = []
+    private var operatorRequests: [UInt64: (StoreResult) -> Void] = [:]
+    private var operatorSerial: UInt64 = 0
 
     init(worker: Worker, settings: ServerSettings, store: any RecordStore, shared: SharedState, telemetry: Telemetry) throws(PolicyError) {
         self.worker = worker
@@ -74,7 +77,8 @@ final class WorkerContext {
             exchanges.append(Exchange(context: self))
             generations.append(0)
         }
-        generations[index] &+= 1
+        // 31 bits: the uppermost marks an operator's request.
+        generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
         let exchange = exchanges[index]
         exchange.open(id: UInt64(generations[index]) << 32 | UInt64(index), downstream: downstream)
         swap(&exchange.head, &parsedHead)
@@ -84,7 +88,7 @@ final class WorkerContext {
 
     func closeExchange(_ exchange: Exchange) {
         let index = Int(exchange.id & 0xFFFF_FFFF)
-        generations[index] &+= 1
+        generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
         freeExchanges.append(index)
         shared.requestsInFlight.subtract(1, ordering: .relaxed)
     }
@@ -110,7 +114,9 @@ final class WorkerContext {
     /// Answers of the store to this worker's exchanges.
     func deliver(_ replies: [StoreReply]) {
         for reply in replies {
-            if let exchange = exchange(reply.address.exchange) {
+            if reply.address.exchange & WorkerContext.operatorBit != 0 {
+                operatorRequests.removeValue(forKey: reply.address.exchange)?(reply.result)
+            } else if let exchange = exchange(reply.address.exchange) {
                 exchange.storeAnswered(reply.result)
             } else if case .claimed(let claim) = reply.result {
                 // A waiter left while the store made it the owner: nothing was sent, so the next attempt may run.
@@ -118,6 +124,17 @@ final class WorkerContext {
             }
         }
     }
+
+    /// Asks the store something for an operator.
+    func ask(_ makeRequest: (ReplyAddress) -> StoreRequest, _ answered: @escaping (StoreResult) -> Void) {
+        operatorSerial += 1
+        let number = WorkerContext.operatorBit | operatorSerial
+        operatorRequests[number] = answered
+        submit(makeRequest(ReplyAddress(worker: UInt32(worker.index), exchange: number)))
+    }
+
+    /// Marks addresses that are no exchange's.
+    private static let operatorBit: UInt64 = 1 << 63
 
     /// Runs after the current event, on this worker, before the batch ends.
     func afterThisEvent(_ work: @escaping () -> Void) {
@@ -201,6 +218,7 @@ final class SharedState: Sendable {
     let connections = Atomic<Int>(0)
     let requestsInFlight = Atomic<Int>(0)
     let bodyMemory = Atomic<Int>(0)
+    let isDraining = Atomic<Bool>(false)
     let health: [UpstreamHealth]
 
     init(upstreams: Int) {

@@ -31,6 +31,7 @@ final class UpstreamPool {
     private let health: UpstreamHealth
     private var servers: [Server]
     private var next = 0
+    private var names: [ResolvedName] = []
 
     init(context: WorkerContext, settings: UpstreamSettings, index: Int, health: UpstreamHealth) {
         self.context = context
@@ -50,9 +51,22 @@ final class UpstreamPool {
     /// The server as it is written in the configuration.
     func serverText(_ server: Int) -> String { servers[server].settings.text }
 
-    /// The resolver's answer for a server with a name; an empty answer never gets here (the last good one is kept).
-    func resolved(server: Int, addresses: [SocketAddress]) {
-        servers[server].addresses = addresses
+    /// One of the server's addresses; nil while its name is not resolved.
+    func address(ofServer server: Int) -> SocketAddress? { servers[server].addresses.first }
+
+    /// Keeps the addresses of servers with names; `initial` is what the start found. The last good answer is kept.
+    func startResolving(_ resolver: Resolver, initial: [[SocketAddress]]) {
+        for (index, server) in settings.servers.enumerated() {
+            guard case .name(let host, let port) = server.host else { continue }
+            servers[index].addresses = initial[index]
+            names.append(
+                ResolvedName(
+                    host: host, port: port, resolver: resolver, worker: context.worker,
+                    intervalMilliseconds: settings.resolveIntervalMilliseconds
+                ) { [unowned self] name in
+                    if !name.addresses.isEmpty { self.servers[index].addresses = name.addresses }
+                })
+        }
     }
 
     // MARK: Acquiring

@@ -14,6 +14,11 @@ package struct ListenError: Error, Sendable, Equatable, CustomStringConvertible 
     package let address: String
     package let cause: Cause
 
+    package init(address: String, cause: Cause) {
+        self.address = address
+        self.cause = cause
+    }
+
     /// "cannot listen on 127.0.0.1:80: Address already in use"
     package var description: String {
         let reason =
