@@ -182,7 +182,28 @@ package final class Server: @unchecked Sendable {
         }
     }
 
+    // MARK: The operator's view
+
+    package var bodyMemoryBytes: Int { shared.bodyMemory.load(ordering: .relaxed) }
+    package var isOverloaded: Bool { requestsInFlight > settings.limits.requestsInFlightMax }
+    package var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
+
+    /// Calls back, on a worker, once each worker has taken a turn since this call.
+    package func afterAllWorkersTurned(_ done: @escaping @Sendable () -> Void) {
+        pass(through: workers[...], done)
+    }
+
+    private func pass(through workers: ArraySlice<Worker>, _ done: @escaping @Sendable () -> Void) {
+        guard let worker = workers.first else { return done() }
+        worker.post { self.pass(through: workers.dropFirst(), done) }
+    }
+
     // MARK: Stop
+
+    /// Readiness says no from here on; clients are still served.
+    package func announceDraining() {
+        shared.isDraining.store(true, ordering: .relaxed)
+    }
 
     package var requestsInFlight: Int { shared.requestsInFlight.load(ordering: .relaxed) }
 
