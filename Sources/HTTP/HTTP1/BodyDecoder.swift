@@ -193,7 +193,7 @@ package struct BodyDecoder: Sendable {
             case .needsMore: return nil
             case .end(let end): return end
             case .line(let line):
-                try fields.appendLine(line, of: section, base: 0, table: KnownFieldTable.shared)
+                try fields.appendLine(line, of: section, base: 0)
                 fields.dropLastIfForbiddenInTrailers()
             }
         }

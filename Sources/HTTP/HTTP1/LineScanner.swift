@@ -103,14 +103,14 @@ struct LineScanner: Sendable {
 extension FieldSection {
     /// Reads one field line of `input` (RFC 9112 §5); its ranges count from `base`.
     @inline(__always)
-    mutating func appendLine(_ line: Range<Int>, of input: Span<UInt8>, base: Int, table: borrowing KnownFieldTable) throws(HTTPError) {
+    mutating func appendLine(_ line: Range<Int>, of input: Span<UInt8>, base: Int) throws(HTTPError) {
         var index = line.lowerBound
         while index < line.upperBound, OctetSet.token.contains(input[index]) { index &+= 1 }
         guard index < line.upperBound, input[index] == Octet.colon, index > line.lowerBound else {
             throw Self.fault(inNameOf: line, at: index, of: input)
         }
         let value = input.trimmed(index &+ 1..<line.upperBound)
-        let known = table.field(at: line.lowerBound, count: index &- line.lowerBound, in: input)
+        let known = KnownFieldTable.field(at: line.lowerBound, count: index &- line.lowerBound, in: input)
         append(
             FieldLine(
                 name: OctetRange(line.lowerBound..<index, from: base), value: OctetRange(value, from: base), known: known))

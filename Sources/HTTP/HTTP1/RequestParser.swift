@@ -56,7 +56,7 @@ package struct RequestParser: Sendable {
                 if scanner.lineCount == 1 {
                     try head.readRequestLine(line, of: input, base: base)
                 } else {
-                    try head.fields.appendLine(line, of: input, base: base, table: KnownFieldTable.shared)
+                    try head.fields.appendLine(line, of: input, base: base)
                 }
             }
         }

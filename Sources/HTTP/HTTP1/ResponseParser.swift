@@ -45,7 +45,7 @@ package struct ResponseParser: Sendable {
                 if scanner.lineCount == 1 {
                     try head.readStatusLine(line, of: input)
                 } else {
-                    try head.fields.appendLine(line, of: input, base: 0, table: KnownFieldTable.shared)
+                    try head.fields.appendLine(line, of: input, base: 0)
                 }
             }
         }

@@ -75,7 +75,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
 
     /// The field named by a token, in any case; `other` when the proxy does not know it.
     package init(named name: Span<UInt8>) {
-        self = KnownFieldTable.shared.field(at: 0, count: name.count, in: name)
+        self = KnownFieldTable.field(at: 0, count: name.count, in: name)
     }
 
     /// Never taken from a trailer section: framing, routing, authentication, request and response control (RFC 9110 §6.5.1).
@@ -106,43 +106,43 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
 }
 
 /// Names to fields: open addressing over the first and last eight octets and the length, which tell all known names apart.
-struct KnownFieldTable {
+enum KnownFieldTable {
     private struct Slot {
-        /// The lower-case name's first eight octets (fewer: zero above), its octets 8…15 from 16 octets on, its last eight.
+        /// The lower-case name's first eight octets (fewer: zero above), its octets 8…15 from 17 octets on, its last eight.
         var first: UInt64 = 0
         var middle: UInt64 = 0
         var last: UInt64 = 0
+        /// Zero in an unused slot.
         var count: UInt8 = 0
         var field: KnownField = .other
     }
 
-    static let shared = KnownFieldTable()
-
     private static let lengthMax = 24
-    private var slots: InlineArray<256, Slot>
+    private static let slots = makeSlots()
 
-    private init() {
-        slots = InlineArray(repeating: Slot())
+    private static func makeSlots() -> [Slot] {
+        var slots = [Slot](repeating: Slot(), count: 256)
         for field in KnownField.allCases where field != .other {
             let name = field.name
             // Safe: a StaticString's octets live as long as the program.
             let octets = unsafe UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
             let span = unsafe octets.span
-            precondition(span.count <= Self.lengthMax, "raise lengthMax")
-            let key = Self.key(at: 0, count: span.count, in: span)
-            var index = Self.index(of: key, count: span.count)
+            precondition(span.count <= lengthMax, "a known name is longer than its key covers")
+            let key = key(at: 0, count: span.count, in: span)
+            var index = index(of: key, count: span.count)
             while slots[index].count != 0 { index = (index + 1) & 255 }
             slots[index] = Slot(
                 first: key.first, middle: key.middle, last: key.last, count: UInt8(span.count), field: field)
         }
+        return slots
     }
 
     /// The field named by `count` octets from `start`, all of them tchar.
     @inline(__always)
-    func field(at start: Int, count: Int, in octets: Span<UInt8>) -> KnownField {
-        guard count <= Self.lengthMax, count > 0 else { return .other }
-        let key = Self.key(at: start, count: count, in: octets)
-        var index = Self.index(of: key, count: count)
+    static func field(at start: Int, count: Int, in octets: Span<UInt8>) -> KnownField {
+        guard count <= lengthMax, count > 0 else { return .other }
+        let key = key(at: start, count: count, in: octets)
+        var index = index(of: key, count: count)
         // Ends: fewer names than slots.
         while slots[index].count != 0 {
             let slot = slots[index]
