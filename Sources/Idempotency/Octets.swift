@@ -9,6 +9,11 @@ extension [UInt8] {
         }
     }
 
+    /// Appends a range of another array with one copy.
+    mutating func append(_ source: [UInt8], _ range: Range<Int>) {
+        append(source.span.extracting(range))
+    }
+
     /// The octets of a span.
     package init(_ octets: Span<UInt8>) {
         self.init()

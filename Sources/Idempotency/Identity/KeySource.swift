@@ -3,7 +3,7 @@ enum KeySource: Sendable {
     case header(slot: Int)
     case query(name: [UInt8])
     case cookie(slot: Int, name: [UInt8])
-    case jsonPointer(JSONPointer)
+    case json(JSONSelection)
     case form(name: [UInt8])
 
     init(_ source: Policy.KeySource, wanted: inout WantedFields) throws(PolicyError) {
@@ -19,7 +19,7 @@ enum KeySource: Sendable {
         case .jsonPointer(let text):
             let pointer = try JSONPointer(text)
             guard !pointer.hasWildcard else { throw .wildcardInKeyPointer(text) }
-            self = .jsonPointer(pointer)
+            self = .json(try JSONSelection(include: [pointer]))
         case .form(let name):
             guard !name.isEmpty else { throw .emptyName }
             self = .form(name: Array(name.utf8))
@@ -28,7 +28,7 @@ enum KeySource: Sendable {
 
     var isInBody: Bool {
         switch self {
-        case .jsonPointer, .form: true
+        case .json, .form: true
         case .header, .query, .cookie: false
         }
     }
@@ -53,12 +53,9 @@ extension IdentityScratch {
     /// Takes one more value of a source: the first must be a token, each further one the same.
     mutating func take(_ value: Span<UInt8>, after lookup: TokenLookup) -> TokenLookup {
         switch lookup {
-        case .absent:
-            return Token.parse(value, into: &token) ? .found : .malformed
-        case .found:
-            return Token.parse(value, into: &secondToken) && token == secondToken ? .found : .malformed
-        case .malformed:
-            return .malformed
+        case .absent: Token.parse(value, into: &token) ? .found : .malformed
+        case .found: Token.parse(value, into: &secondToken) && token == secondToken ? .found : .malformed
+        case .malformed: .malformed
         }
     }
 
@@ -73,8 +70,9 @@ extension IdentityScratch {
             decoded.removeAll(keepingCapacity: true)
             let value = octets.extracting(cursor.value ?? 0..<0)
             guard PercentCoding.decode(value, plusIsSpace: true, into: &decoded) else { return .malformed }
-            let copy = decoded
-            lookup = take(copy.span, after: lookup)
+            let taken = exchange(&decoded, with: [])
+            lookup = take(taken.span, after: lookup)
+            decoded = consume taken
         }
         return lookup
     }
@@ -109,7 +107,7 @@ extension Identifier {
         for index in sources {
             let lookup: TokenLookup
             switch keySources[index] {
-            case .jsonPointer(let pointer): lookup = scratch.takeJSON(at: pointer, in: body)
+            case .json(let selection): lookup = scratch.takeJSON(at: selection, in: body)
             case .form(let name) where mayBeForm: lookup = scratch.takeParameters(named: name, in: body)
             case .header, .query, .cookie, .form: continue
             }
@@ -144,7 +142,7 @@ extension Identifier {
             while let value = cursor.next(named: name, octets: octets, gathered: scratch.gathered) {
                 lookup = scratch.take(octets.extracting(value), after: lookup)
             }
-        case .jsonPointer, .form:
+        case .json, .form:
             break
         }
         return lookup
