@@ -5,6 +5,9 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// An absolute path.
     case unix(path: String)
 
+    /// `sun_path` holds 108 octets, the NUL included.
+    static let unixPathOctetsMax = 107
+
     /// `127.0.0.1:80`, `[::1]:80`, `name:80` or `unix:/path`.
     package var description: String {
         switch self {
