@@ -71,7 +71,7 @@ package final class ProxyProcess: Sendable {
         _ configuration: ProxyConfiguration, crashAt: CrashPoint? = nil, occurrence: Int = 1,
         environment: [String: String] = [:], wrapper: [String] = [], directory: String? = nil, readsOutput: Bool = true
     ) throws {
-        let directory = directory ?? TestScope.current!.directory
+        let directory = try directory ?? TestScope.current!.newDirectory()
         try Self.write(configuration, in: directory)
         var environment = environment
         if let crashAt { environment["ONCEGATE_CRASH_AT"] = occurrence == 1 ? crashAt.rawValue : "\(crashAt.rawValue):\(occurrence)" }

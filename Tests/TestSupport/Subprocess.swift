@@ -162,6 +162,7 @@ package final class Subprocess: Sendable {
     }
 
     /// Runs a command to its end.
+    @discardableResult
     package static func run(
         _ arguments: [String], environment: [String: String] = [:], until deadline: Deadline = .after(60)
     ) throws -> (ending: Ending, output: String, error: String) {
