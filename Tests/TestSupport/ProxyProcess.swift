@@ -215,6 +215,11 @@ package final class ProxyProcess: Sendable {
             arguments: ["run", "-c", "\(directory)/proxy.conf"], environment: environment, directory: directory)
     }
 
+    package func crashAndRestart() throws -> ProxyProcess {
+        try crash()
+        return try restarted()
+    }
+
     /// A number of /proc/PID/status in KiB, e.g. `VmRSS` or `VmHWM`.
     package func memoryKiB(_ name: String) throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
