@@ -117,6 +117,7 @@ package func elapsedSeconds(_ body: () throws -> Void) rethrows -> Double {
 }
 
 /// For conditions outside this process, which nobody can signal: asks again every few milliseconds.
+@discardableResult
 package func poll<Result>(
     _ what: String, until deadline: Deadline = .standard, _ result: () throws -> Result?
 ) throws -> Result {

@@ -71,7 +71,7 @@ package final class ProxyProcess: Sendable {
         _ configuration: ProxyConfiguration, crashAt: CrashPoint? = nil, occurrence: Int = 1,
         environment: [String: String] = [:], wrapper: [String] = [], directory: String? = nil, readsOutput: Bool = true
     ) throws {
-        let directory = directory ?? TestScope.current!.directory
+        let directory = try directory ?? TestScope.current!.newDirectory()
         try Self.write(configuration, in: directory)
         var environment = environment
         if let crashAt { environment["ONCEGATE_CRASH_AT"] = occurrence == 1 ? crashAt.rawValue : "\(crashAt.rawValue):\(occurrence)" }
@@ -213,6 +213,11 @@ package final class ProxyProcess: Sendable {
     package func restarted(environment: [String: String] = [:]) throws -> ProxyProcess {
         try ProxyProcess(
             arguments: ["run", "-c", "\(directory)/proxy.conf"], environment: environment, directory: directory)
+    }
+
+    package func crashAndRestart() throws -> ProxyProcess {
+        try crash()
+        return try restarted()
     }
 
     /// A number of /proc/PID/status in KiB, e.g. `VmRSS` or `VmHWM`.

@@ -143,6 +143,7 @@ package final class Subprocess: Sendable {
     }
 
     /// The first non-nil result for standard error as it grows; throws when the process has ended without one.
+    @discardableResult
     package func waitForError<Result>(
         _ what: String, until deadline: Deadline = .standard, _ result: (String) -> Result?
     ) throws -> Result {
@@ -155,6 +156,7 @@ package final class Subprocess: Sendable {
         }
     }
 
+    @discardableResult
     package func waitForOutput<Result>(
         _ what: String, until deadline: Deadline = .standard, _ result: (String) -> Result?
     ) throws -> Result {
@@ -162,6 +164,7 @@ package final class Subprocess: Sendable {
     }
 
     /// Runs a command to its end.
+    @discardableResult
     package static func run(
         _ arguments: [String], environment: [String: String] = [:], until deadline: Deadline = .after(60)
     ) throws -> (ending: Ending, output: String, error: String) {

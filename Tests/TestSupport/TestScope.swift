@@ -8,6 +8,7 @@ package final class TestScope: Sendable {
         var endings: [@Sendable () -> Void] = []
         var descriptions: [@Sendable () -> String] = []
         var directory: String?
+        var subdirectories = 0
     }
 
     private let state = Monitored(State())
@@ -31,6 +32,17 @@ package final class TestScope: Sendable {
             state.directory = directory
             return directory
         }
+    }
+
+    /// A new directory in the test's own.
+    package func newDirectory() throws -> String {
+        let number = state.with { state in
+            state.subdirectories += 1
+            return state.subdirectories
+        }
+        let path = "\(directory)/\(number)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        return path
     }
 
     package func end() {
