@@ -71,13 +71,15 @@ final class DownstreamConnection: StreamChannel {
                     pauseReading()
                     return offset
                 }
-                offset += receiveBody(rest, exchange)
+                guard let consumed = receiveBody(rest, exchange) else { return offset }
+                offset += consumed
             case .answering:
                 // The next request waits in the connection's leftover; more than that waits in the kernel.
                 pauseReading()
                 return offset
             case .draining:
-                offset += drain(rest)
+                guard let consumed = drain(rest) else { return offset }
+                offset += consumed
             case .lingering:
                 drainBytesLeft -= rest.count
                 if drainBytesLeft < 0 { end() }
@@ -128,7 +130,8 @@ final class DownstreamConnection: StreamChannel {
         deadline = bodyStarted.adding(milliseconds: context.timeouts.requestBodyIdle)
     }
 
-    private func receiveBody(_ octets: Span<UInt8>, _ exchange: Exchange) -> Int {
+    /// Returns the octets consumed, nil when more are needed.
+    private func receiveBody(_ octets: Span<UInt8>, _ exchange: Exchange) -> Int? {
         let idle = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
         deadline = exchange.isCovered ? min(idle, bodyDeadline) : idle
         do {
@@ -136,14 +139,12 @@ final class DownstreamConnection: StreamChannel {
             case .data(let consumed, let range):
                 exchange.requestBodyReceived(octets.extracting(range))
                 CrashPoint.reach(.bodyHalf)
+                if decoder.isEnd, phase == .body, self.exchange === exchange { endBody(exchange) }
                 return consumed
             case .needsMore(let consumed):
-                // Everything offered is taken in by the decoder, so that only a whole new read goes on.
-                return consumed == 0 ? octets.count : consumed
+                return consumed == 0 ? nil : consumed
             case .end(let consumed):
-                phase = .answering
-                deadline = .never
-                exchange.requestEnded(trailers: decoder.trailers)
+                endBody(exchange)
                 return consumed
             }
         } catch {
@@ -152,16 +153,22 @@ final class DownstreamConnection: StreamChannel {
         }
     }
 
+    private func endBody(_ exchange: Exchange) {
+        phase = .answering
+        deadline = .never
+        exchange.requestEnded(trailers: decoder.trailers)
+    }
+
     /// Skips the rest of a body whose answer is already sent (RFC 9112 §9.3); never takes it for a request.
-    private func drain(_ octets: Span<UInt8>) -> Int {
+    private func drain(_ octets: Span<UInt8>) -> Int? {
         do {
             switch try decoder.next(octets) {
             case .data(let consumed, let range):
                 drainBytesLeft -= range.count
-                if drainBytesLeft < 0 { linger() }
+                if decoder.isEnd { becomeReady() } else if drainBytesLeft < 0 { linger() }
                 return consumed
             case .needsMore(let consumed):
-                return consumed == 0 ? octets.count : consumed
+                return consumed == 0 ? nil : consumed
             case .end(let consumed):
                 becomeReady()
                 return consumed

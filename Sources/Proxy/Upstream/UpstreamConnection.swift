@@ -170,7 +170,9 @@ final class UpstreamConnection: StreamChannel {
             switch try decoder.next(octets) {
             case .data(let consumed, let range):
                 exchange.answerBodyReceived(octets.extracting(range))
-                return self.exchange === exchange ? consumed : nil
+                guard self.exchange === exchange else { return nil }
+                if decoder.isEnd { finish(exchange, hasLeftover: consumed < octets.count) }
+                return consumed
             case .needsMore(let consumed):
                 return consumed
             case .end(let consumed):

@@ -9,14 +9,14 @@ import Transport
 
 /// The one place that names every target: it builds the parts from a configuration and connects them.
 final class Assembly: Sendable {
-    let configuration: Configuration.Configuration
+    let configuration: Configuration
     let log: Log
     let server: Server
     let store: any RecordStore
     let bound: [SocketAddress]
     private let accessSink: LogSink?
 
-    init(_ configuration: Configuration.Configuration, inherited: [Int32]) throws(StartError) {
+    init(_ configuration: Configuration, inherited: [Int32]) throws(StartError) {
         self.configuration = configuration
         Assembly.raiseDescriptorLimit()
         let log = try Assembly.makeLog(configuration)
@@ -53,7 +53,7 @@ final class Assembly: Sendable {
 
     // MARK: Parts
 
-    private static func makeLog(_ configuration: Configuration.Configuration) throws(StartError) -> Log {
+    private static func makeLog(_ configuration: Configuration) throws(StartError) -> Log {
         do throws(LogSinkError) {
             let sink = try LogSink(.descriptor(2))
             let level: Log.Level =
@@ -70,7 +70,7 @@ final class Assembly: Sendable {
     }
 
     private static func makeAccessSink(
-        _ log: Configuration.Configuration.Log
+        _ log: Configuration.Log
     ) throws(StartError) -> (LogSink?, AccessLog.Format) {
         if log.accessFormat == .off { return (nil, .off) }
         let destination: LogSink.Destination =
@@ -93,7 +93,7 @@ final class Assembly: Sendable {
     }
 
     private static func makeStore(
-        _ settings: Configuration.Configuration.Store, _ server: Server
+        _ settings: Configuration.Store, _ server: Server
     ) throws(StartError) -> (any RecordStore, @Sendable () -> StoreStatistics) {
         switch settings {
         case .memory(let bytesMax):

@@ -1,5 +1,7 @@
+import Configuration
 import Dispatch
 import Glibc
+import Idempotency
 import Observability
 import Proxy
 import Transport

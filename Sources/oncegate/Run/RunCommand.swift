@@ -51,12 +51,12 @@ struct RunCommand: ParsableCommand {
         Lifecycle(assembly).run()
     }
 
-    private func readConfiguration() throws -> Configuration.Configuration {
+    private func readConfiguration() throws -> Configuration {
         do throws(ConfigurationError) {
             if let upstream {
-                return try Configuration.Configuration.forUpstream(url: upstream, listen: listen, admin: admin, store: store)
+                return try Configuration.forUpstream(url: upstream, listen: listen, admin: admin, store: store)
             }
-            let (configuration, findings) = try Configuration.Configuration.load(
+            let (configuration, findings) = try Configuration.load(
                 path: config ?? ConfigurationFileOption.defaultPath)
             if !findings.isEmpty { Terminal.error(findings.report) }
             return configuration

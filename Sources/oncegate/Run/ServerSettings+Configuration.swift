@@ -4,7 +4,7 @@ import Transport
 
 /// From what the configuration says to what the proxy takes. A time that is `off` becomes one that never passes.
 extension ServerSettings {
-    init(_ configuration: Configuration.Configuration, cores: Int) throws(StartError) {
+    init(_ configuration: Configuration, cores: Int) throws(StartError) {
         self.init()
         workers = configuration.workers ?? cores
         for listener in configuration.listeners { listeners.append(try ListenerSettings(listener)) }
@@ -35,7 +35,7 @@ extension UInt64 {
 }
 
 extension ListenerSettings {
-    init(_ listener: Configuration.Configuration.Listener) throws(StartError) {
+    init(_ listener: Configuration.Listener) throws(StartError) {
         self.init(
             text: listener.address.description, address: try SocketAddress(listener.address), mode: listener.mode)
     }
@@ -92,7 +92,7 @@ extension UpstreamSettings {
 }
 
 extension RouteSettings {
-    init(_ route: Configuration.Route) {
+    init(_ route: Route) {
         let pattern: Pattern =
             switch route.match {
             case .prefix(let path): .prefix(path)

@@ -35,7 +35,7 @@ enum ServiceManager {
         var message = Array(state.utf8)
         withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                _ = sendto(descriptor, &message, message.count, Int32(MSG_NOSIGNAL.rawValue), generic, length)
+                _ = sendto(descriptor, &message, message.count, Int32(MSG_NOSIGNAL), generic, length)
             }
         }
     }
