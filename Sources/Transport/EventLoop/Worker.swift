@@ -38,6 +38,8 @@ package final class Worker: @unchecked Sendable {
     private var lastActionSerial: UInt64 = 0
     private var source: (any DispatchSourceRead)?
     private var isStopped = false
+    /// The flushes of the last batch may have left work for the hooks.
+    private var owesBatch = false
     /// Batches run since the start.
     @exclusivity(unchecked) package private(set) var batches: UInt64 = 0
 
@@ -147,6 +149,14 @@ package final class Worker: @unchecked Sendable {
         dispatchPrecondition(condition: .onQueue(queue))
     }
 
+    /// For paths that run many times in a batch.
+    @inline(__always)
+    func debugAssertOnQueue() {
+        #if DEBUG
+            assertOnQueue()
+        #endif
+    }
+
     // MARK: the loop
 
     private func run() {
@@ -172,7 +182,7 @@ package final class Worker: @unchecked Sendable {
         Transport.wake(eventDescriptor: wakeDescriptor)
     }
 
-    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty }
+    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty || owesBatch }
 
     private func refreshTime() {
         now = .current()
@@ -190,13 +200,19 @@ package final class Worker: @unchecked Sendable {
         for i in 0..<count { deliver(poller[i]) }
         expireTimers()
         runRequeued()
+        finish()
+    }
+
+    /// Hooks, output, and the release of what was closed.
+    private func finish() {
         for hook in hooks { hook() }
         // A flush may call back (drained, failed), and that may make output and work for the hooks again.
-        var rounds = 0
-        while flushDirty(), rounds < 4 {
+        owesBatch = false
+        for _ in 0..<4 {
+            guard flushDirty() else { return slab.releaseRemoved() }
             for hook in hooks { hook() }
-            rounds += 1
         }
+        owesBatch = true
         slab.releaseRemoved()
     }
 
@@ -266,10 +282,12 @@ package final class Worker: @unchecked Sendable {
     }
 
     func requeue(_ datum: UInt64) {
+        debugAssertOnQueue()
         requeued.append(datum)
     }
 
     func markDirty(_ datum: UInt64) {
+        debugAssertOnQueue()
         dirty.append(datum)
     }
 }
