@@ -31,6 +31,7 @@ package final class Worker: @unchecked Sendable {
     @exclusivity(unchecked) private var slab: ChannelSlab
     @exclusivity(unchecked) private var requeued: [UInt64] = []
     @exclusivity(unchecked) private var requeuedNow: [UInt64] = []
+    @exclusivity(unchecked) private var unfinished: [UInt64] = []
     @exclusivity(unchecked) private var dirty: [UInt64] = []
     @exclusivity(unchecked) private var dirtyNow: [UInt64] = []
     private var hooks: [() -> Void] = []
@@ -240,12 +241,17 @@ package final class Worker: @unchecked Sendable {
     }
 
     private func runRequeued() {
-        guard !requeued.isEmpty else { return }
-        swap(&requeued, &requeuedNow)
-        for datum in requeuedNow {
-            if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.requeuedTurn() } }
+        if !requeued.isEmpty {
+            swap(&requeued, &requeuedNow)
+            for datum in requeuedNow {
+                if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.requeuedTurn() } }
+            }
+            requeuedNow.removeAll(keepingCapacity: true)
         }
-        requeuedNow.removeAll(keepingCapacity: true)
+        if !unfinished.isEmpty {
+            requeued.append(contentsOf: unfinished)
+            unfinished.removeAll(keepingCapacity: true)
+        }
     }
 
     /// Whether any channel was flushed.
@@ -281,9 +287,10 @@ package final class Worker: @unchecked Sendable {
         slab.remove(index: UInt32(truncatingIfNeeded: datum))
     }
 
-    func requeue(_ datum: UInt64) {
+    /// Gives a channel a turn at the end of this batch; at that of the next one when it had its share of this.
+    func requeue(_ datum: UInt64, isUnfinished: Bool = false) {
         debugAssertOnQueue()
-        requeued.append(datum)
+        if isUnfinished { unfinished.append(datum) } else { requeued.append(datum) }
     }
 
     func markDirty(_ datum: UInt64) {

@@ -254,10 +254,10 @@ open class StreamChannel: Channel {
         close()
     }
 
-    final func enqueue() {
+    final func enqueue(isUnfinished: Bool = false) {
         guard !state.contains(.inQueue), isOpen else { return }
         state.insert(.inQueue)
-        worker.requeue(datum)
+        worker.requeue(datum, isUnfinished: isUnfinished)
     }
 
     private func connectProgressed(_ events: ReadyEvents) {
