@@ -65,7 +65,12 @@ wait_until() {
     done
 }
 
-is_running() { kill -0 "$1" 2>/dev/null; }
+# A zombie is not running: inside a trap the shell may not have reaped it yet.
+is_running() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    case ${stat##*) } in Z* | X*) return 1 ;; esac
+}
 
 # Ends a process by its id: politely, then after 30 s by force.
 stop_process() {
