@@ -25,6 +25,8 @@ let package = Package(
             name: "oncegate",
             dependencies: [
                 "Configuration", "Proxy", "Stores",
+                // For the versions of the C libraries.
+                "COpenSSL", "CSQLite",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
