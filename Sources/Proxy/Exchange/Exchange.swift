@@ -215,7 +215,7 @@ struct Timeline {
 /// The answer as it is being recorded.
 struct Recording {
     /// The body so far; empty after it has overflown.
-    @exclusivity(unchecked) var body: [UInt8] = []
+    var body: [UInt8] = []
     var trailerLines: [UInt8] = []
     var bodyBytes: UInt64 = 0
     /// Set when the body passed the record limit or the memory budget: only size and digest are kept.
