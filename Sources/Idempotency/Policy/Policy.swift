@@ -73,6 +73,8 @@ package struct Policy: Sendable, Equatable {
     package var recordBodyBytesMax: Int = 8 << 20
     package var durability: Durability = .power
     package var forwardKey: ForwardKey = .keep
+    /// The field that marks a replay; nil = replays are not marked.
+    package var replayMarker: String? = "Idempotent-Replayed"
     /// How long after the 504 an answer is still read.
     package var lateAnswerLimitMilliseconds: UInt64 = 600_000
 
