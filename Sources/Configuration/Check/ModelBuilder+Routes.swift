@@ -34,8 +34,9 @@ extension ModelBuilder {
             guard statement.isComplete else { continue }
             let key = route.host.map { $0 + " " } ?? ""
             if let first = places[key + "\(route.match)"] {
+                let name = statement.secrets.contains(true) ? "the route" : "route '\(route.name)'"
                 log.error(
-                    statement.place(0).through(statement.source.headRange), "route '\(route.name)' is defined twice",
+                    statement.place(0).through(statement.source.headRange), "\(name) is defined twice",
                     hint: "first at \(log.place(first))")
                 continue
             }
@@ -66,6 +67,9 @@ extension ModelBuilder {
         }
         // One that is there, but wrong itself, is not unknown.
         guard !names.contains(name), top.statements.allSatisfy({ !isFaulty($0, name) }) else { return }
+        guard !reference.secrets[0] else {
+            return log.error(reference.place(0), "the value of \(shown(reference, 0)) is not an upstream")
+        }
         let guess = Suggestion.nearest(to: name, among: names.sorted())
         log.error(
             reference.place(0), "unknown upstream '\(name)'",
@@ -73,7 +77,8 @@ extension ModelBuilder {
     }
 
     private func isFaulty(_ statement: CheckedStatement, _ name: String) -> Bool {
-        statement.directive.name == "upstream" && !statement.isComplete && statement.source.arguments.first?.text == name
+        statement.directive.name == "upstream" && !statement.isComplete
+            && statement.source.arguments.first?.text == name
     }
 
     /// The route's times: its own, else the top level's.
@@ -99,7 +104,8 @@ extension ModelBuilder {
         guard isCovered else { return block.values("upgrade") == [.keyword("on")] }
         if let given = block.given("upgrade"), given.values == [.keyword("on")] {
             log.error(
-                given.place(0), "'upgrade on' in a route with idempotency", hint: "what a tunnel carries cannot be replayed")
+                given.place(0), "'upgrade on' in a route with idempotency",
+                hint: "what a tunnel carries cannot be replayed")
         }
         block.effective["upgrade"] = [.keyword("off")]
         return false
@@ -122,7 +128,9 @@ extension ModelBuilder {
                 place.place(0), "'retention' is shorter than 'route_timeout' (\(text))",
                 hint: "the record would end before its attempt")
         }
-        if let wait = inner.given("in_flight"), case .duration(let milliseconds) = wait.values.last, milliseconds > limit {
+        if let wait = inner.given("in_flight"), case .duration(let milliseconds) = wait.values.last,
+            milliseconds > limit
+        {
             log.warning(
                 wait.place(1), "'in_flight wait' is longer than 'route_timeout' (\(text))",
                 hint: "no attempt runs that long")

@@ -31,6 +31,14 @@ struct ModelBuilder {
         buildRoutes()
     }
 
+    /// The argument at `index` for a message; of a secret, where it comes from.
+    func shown(_ statement: CheckedStatement, _ index: Int) -> String {
+        guard index < statement.secrets.count, statement.secrets[index] else {
+            return "'\(statement.values.text(index) ?? "")'"
+        }
+        return log.files[statement.place(index).file].text(statement.place(index))
+    }
+
     private mutating func buildListeners() {
         for statement in top.all("listen") {
             guard let listener = listener(statement), isNew(listener.address, statement) else { continue }
@@ -43,7 +51,7 @@ struct ModelBuilder {
         if case .network(_, port: 0) = address { return true }
         if let first = listenPlaces[address] {
             log.error(
-                statement.place(0), "'\(address)' is listened on twice", hint: "first at \(log.place(first))")
+                statement.place(0), "\(shown(statement, 0)) is listened on twice", hint: "first at \(log.place(first))")
             return false
         }
         listenPlaces[address] = statement.place(0)
@@ -90,12 +98,15 @@ struct ModelBuilder {
             {
                 configuration.admin = nil
                 log.warning(
-                    store.place(0), "too long for the admin socket in it, which is off", hint: "add 'admin unix:/PATH;'")
+                    store.place(0), "too long for the admin socket in it, which is off", hint: "add 'admin unix:/PATH;'"
+                )
             }
             let values: [Value] = configuration.admin.map { [.endpoint($0.address)] } ?? [.keyword("off")]
             top.effective["admin"] = values
         }
-        if case .unix = configuration.admin?.address, configuration.admin?.mode == nil { configuration.admin?.mode = 0o600 }
+        if case .unix = configuration.admin?.address, configuration.admin?.mode == nil {
+            configuration.admin?.mode = 0o600
+        }
     }
 
     private mutating func buildLog() {
@@ -125,7 +136,8 @@ struct ModelBuilder {
             guard let name = statement.values.text(0), let block = statement.block else { continue }
             if let first = places[name] {
                 log.error(
-                    statement.place(0), "upstream '\(name)' is defined twice", hint: "first at \(log.place(first))")
+                    statement.place(0), "upstream \(shown(statement, 0)) is defined twice",
+                    hint: "first at \(log.place(first))")
                 continue
             }
             places[name] = statement.place(0)

@@ -15,7 +15,8 @@ package enum Example {
         ]
         lines += block(.hash, depth: 3)
         lines += [
-            "        }", "    }", "}", "", "# Everything else passes through.", "route / {", "    upstream billing;", "}",
+            "        }", "    }", "}", "", "# Everything else passes through.", "route / {", "    upstream billing;",
+            "}",
         ]
         return lines.joined(separator: "\n") + "\n"
     }()

@@ -37,7 +37,8 @@ package struct AddressBlock: Sendable, Hashable, CustomStringConvertible {
     /// Whether an address of four or sixteen octets lies in the block; the IPv4-mapped form of IPv6 is not unwrapped here.
     package func contains(_ address: Span<UInt8>) -> Bool {
         guard address.count == octets.count else { return false }
-        for index in octets.indices where address[index] & Self.mask(octet: index, prefixBits: prefixBits) != octets[index] {
+        for index in octets.indices
+        where address[index] & Self.mask(octet: index, prefixBits: prefixBits) != octets[index] {
             return false
         }
         return true
