@@ -549,7 +549,8 @@ extension Golden {
             """
             proxy.conf:7:9: error: 'hash' identifies requests and has no 'replay'
                 7 |         hash {
-                  |         ^~~~ two equal requests can be meant: 'replay always;' replays both within the window, 'replay undelivered;' only while the first answer was not completely delivered
+                  |         ^~~~ two equal requests can be meant: 'replay always;' replays both within the window, \
+            'replay undelivered;' only while the first answer was not completely delivered
             1 error
             """),
         Golden(
@@ -574,7 +575,8 @@ extension Golden {
                   |         ^~~~ add 'window 2m;': how long equal requests are one request
             proxy.conf:7:9: error: 'hash' identifies requests and has no 'replay'
                 7 |         hash {
-                  |         ^~~~ two equal requests can be meant: 'replay always;' replays both within the window, 'replay undelivered;' only while the first answer was not completely delivered
+                  |         ^~~~ two equal requests can be meant: 'replay always;' replays both within the window, \
+            'replay undelivered;' only while the first answer was not completely delivered
             2 errors
             """),
         Golden(
@@ -593,7 +595,8 @@ extension Golden {
             """
             proxy.conf:6:24: error: 'on_missing_key hash' without a block 'hash'
                 6 |         on_missing_key hash;
-                  |                        ^~~~ add 'hash { window 2m; replay always; }' and say what makes two requests the same
+                  |                        ^~~~ add 'hash { window 2m; replay always; }' and say what makes two \
+            requests the same
             1 error
             """),
         Golden(
@@ -661,7 +664,8 @@ extension Golden {
             """
             proxy.conf:9:20: note: 'replay undelivered' is right where clients connect directly
                 9 |             replay undelivered;
-                  |                    ^~~~~~~~~~~ it is wrong behind another proxy, which acknowledges for its clients
+                  |                    ^~~~~~~~~~~ it is wrong behind another proxy, which acknowledges for its \
+            clients
             """),
         Golden(
             "undeliveredBehindProxy",
@@ -684,7 +688,8 @@ extension Golden {
             """
             proxy.conf:10:20: warning: 'replay undelivered' is right where clients connect directly
                10 |             replay undelivered;
-                  |                    ^~~~~~~~~~~ behind a proxy (trusted_proxies at proxy.conf:2:1) it is wrong: the proxy acknowledges for its clients
+                  |                    ^~~~~~~~~~~ behind a proxy (trusted_proxies at proxy.conf:2:1) it is wrong: \
+            the proxy acknowledges for its clients
             1 warning
             """),
         Golden(
@@ -783,7 +788,8 @@ extension Golden {
             """
             proxy.conf:3:37: warning: 'route_timeout off' on a route with idempotency
                 3 | route / { upstream a; route_timeout off; idempotency { } }
-                  |                                     ^~~ an attempt may then run for ever, and its repeats wait or get 409 as long
+                  |                                     ^~~ an attempt may then run for ever, and its repeats wait \
+            or get 409 as long
             1 warning
             """),
         Golden(
@@ -850,7 +856,8 @@ extension Golden {
             """
             proxy.conf:2:76: warning: 'timeout' is longer than 'interval'
                 2 | upstream a { server http://a; health_check { path /h; interval 1s; timeout 2s; } }
-                  |                                                                            ^~ a check is skipped while one runs
+                  |                                                                            ^~ a check is \
+            skipped while one runs
             1 warning
             """),
         Golden(

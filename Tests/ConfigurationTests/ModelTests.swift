@@ -104,7 +104,8 @@ import Testing
         let text = """
             listen 127.0.0.1:80;
             upstream one {
-                server http://Host.Example:8000; server http://host.example; server http://[::1]/; server unix:/run/a.sock;
+                server http://Host.Example:8000; server http://host.example; server http://[::1]/;
+                server unix:/run/a.sock;
                 balance least_requests; keepalive 0; keepalive_timeout off; resolve_interval 1m;
                 health_check { path /h?x=1; interval 10s; timeout 1s; healthy 1; unhealthy 5; expect 200 204-206; }
                 max_fails 3; fail_timeout 1m;
@@ -131,7 +132,8 @@ import Testing
         let text = """
             listen 127.0.0.1:80; connect_timeout 1s; tunnel_timeout off;
             upstream a { server http://a; } upstream b { server http://b; }
-            route API.example.com/v1 { upstream b; host_header upstream; max_in_flight 7; upgrade off; connect_timeout 2s; }
+            route API.example.com/v1 { upstream b; host_header upstream; max_in_flight 7; upgrade off;
+                connect_timeout 2s; }
             route = /exact { upstream a; host_header "x.internal:81"; }
             route   ~   "^/[a-z]{2}$" { upstream a; }
             route / { upstream a; idempotency off; }
@@ -157,12 +159,14 @@ import Testing
                 key header X-Key; key query k; key cookie c; key json /a/b; key form f;
                 on_missing_key hash;
                 hash {
-                    body form order_free; headers Content-Type X-Tenant; include form a b; exclude query utm; exclude form ts;
+                    body form order_free; headers Content-Type X-Tenant; include form a b; exclude query utm;
+                    exclude form ts;
                     window 2m; replay always;
                 }
                 scope cookie sid; retention 7d; in_flight reject; max_waiters 0;
                 record 503; release 500-501 404; unknown 5xx;
-                on_unknown resend; on_store_error pass; request_body_limit 1MiB; record_body_limit 0; durability process;
+                on_unknown resend; on_store_error pass; request_body_limit 1MiB; record_body_limit 0;
+                durability process;
                 forward_key rename X-Req; late_answer_limit 0; replay_marker off;
             } }
             """
@@ -243,17 +247,17 @@ import Testing
         #expect(AddressText.octets(of: text) == nil)
     }
 
-    private func holds(_ block: AddressBlock, _ address: [UInt8]) -> Bool {
+    private func holds(_ block: Configuration.AddressBlock, _ address: [UInt8]) -> Bool {
         block.contains(address.span)
     }
 
     @Test func blocks() {
-        let block = AddressBlock(octets: [10, 1, 2, 3], prefixBits: 12)
+        let block = Configuration.AddressBlock(octets: [10, 1, 2, 3], prefixBits: 12)
         #expect(block.description == "10.0.0.0/12")
         #expect(holds(block, [10, 15, 0, 1]) && !holds(block, [10, 16, 0, 1]))
         #expect(!holds(block, [UInt8](repeating: 0, count: 16)))
-        #expect(holds(AddressBlock(octets: [0, 0, 0, 0], prefixBits: 0), [255, 1, 1, 1]))
-        #expect(holds(AddressBlock(octets: [1, 1, 1, 1], prefixBits: 32), [1, 1, 1, 1]))
+        #expect(holds(Configuration.AddressBlock(octets: [0, 0, 0, 0], prefixBits: 0), [255, 1, 1, 1]))
+        #expect(holds(Configuration.AddressBlock(octets: [1, 1, 1, 1], prefixBits: 32), [1, 1, 1, 1]))
     }
 
     @Test(

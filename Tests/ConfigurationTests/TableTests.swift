@@ -98,8 +98,10 @@ import Testing
         var expected = Configuration()
         expected.listeners = [.init(address: .network(host: "127.0.0.1", port: 8080))]
         expected.admin = .init(address: .unix(path: "/var/lib/oncegate/admin.sock"), mode: 0o600)
-        expected.upstreams = [Upstream(name: "a", servers: [.init(endpoint: .network(host: "a", port: 80))])]
-        expected.routes = [Route(name: "/", match: .prefix("/"), upstream: 0)]
+        expected.upstreams = [
+            Configuration.Upstream(name: "a", servers: [.init(endpoint: .network(host: "a", port: 80))])
+        ]
+        expected.routes = [Configuration.Route(name: "/", match: .prefix("/"), upstream: 0)]
         #expect(parsed == expected)
     }
 
@@ -110,7 +112,7 @@ import Testing
         let parsed = try Configuration.parse(text: text)
         #expect(parsed.routes[0].policy == Policy())
         #expect(parsed.routes[0].timeouts.routeMilliseconds == 120_000)
-        #expect(parsed.upstreams[0].healthCheck == Upstream.HealthCheck(path: "/"))
+        #expect(parsed.upstreams[0].healthCheck == Configuration.Upstream.HealthCheck(path: "/"))
         #expect(parsed.store == .memory(bytesMax: 256 << 20))
         #expect(parsed.admin == nil)
     }

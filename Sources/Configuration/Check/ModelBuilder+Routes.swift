@@ -45,21 +45,25 @@ extension ModelBuilder {
         }
     }
 
-    private func route(_ statement: CheckedStatement) -> Route {
+    private func route(_ statement: CheckedStatement) -> Configuration.Route {
         let values = statement.values
-        guard let last = values.last?.canonicalText else { return Route(name: "", match: .prefix("/"), upstream: 0) }
+        guard let last = values.last?.canonicalText else {
+            return Configuration.Route(name: "", match: .prefix("/"), upstream: 0)
+        }
         if values.first == .keyword("~") {
-            return Route(name: "~ " + last, match: .regex(last), upstream: 0)
+            return Configuration.Route(name: "~ " + last, match: .regex(last), upstream: 0)
         }
         let (host, path) = RoutePath.split(last)
         let lowerHost = host.lowercased()
         let isExact = values.first == .keyword("=")
-        return Route(
+        return Configuration.Route(
             name: (isExact ? "= " : "") + lowerHost + (path ?? ""), host: host.isEmpty ? nil : lowerHost,
             match: isExact ? .exact(path ?? "") : .prefix(path ?? ""), upstream: 0)
     }
 
-    private mutating func buildUpstreamReference(_ block: CheckedBlock, _ names: Set<String>, _ route: inout Route) {
+    private mutating func buildUpstreamReference(
+        _ block: CheckedBlock, _ names: Set<String>, _ route: inout Configuration.Route
+    ) {
         guard let reference = block.given("upstream"), let name = reference.values.text(0) else { return }
         if let index = configuration.upstreams.firstIndex(where: { $0.name == name }) {
             route.upstream = index
@@ -82,7 +86,7 @@ extension ModelBuilder {
     }
 
     /// The route's times: its own, else the top level's.
-    private func timeouts(_ block: inout CheckedBlock, isCovered: Bool) -> Route.Timeouts {
+    private func timeouts(_ block: inout CheckedBlock, isCovered: Bool) -> Configuration.Route.Timeouts {
         for name in [
             "connect_timeout", "response_header_timeout", "upstream_idle_timeout", "route_timeout", "tunnel_timeout",
         ] where block.given(name) == nil {
@@ -91,7 +95,7 @@ extension ModelBuilder {
         if isCovered, block.given("route_timeout") == nil, top.given("route_timeout") == nil {
             block.effective["route_timeout"] = [.duration(Self.coveredRouteTimeoutMilliseconds)]
         }
-        var timeouts = Route.Timeouts()
+        var timeouts = Configuration.Route.Timeouts()
         timeouts.connectMilliseconds = block.timeout("connect_timeout")
         timeouts.responseHeaderMilliseconds = block.timeout("response_header_timeout")
         timeouts.upstreamIdleMilliseconds = block.timeout("upstream_idle_timeout")
@@ -112,7 +116,7 @@ extension ModelBuilder {
     }
 
     /// Where the times of a covered route contradict each other.
-    private mutating func checkTimes(of inner: CheckedBlock, _ block: CheckedBlock, _ route: Route) {
+    private mutating func checkTimes(of inner: CheckedBlock, _ block: CheckedBlock, _ route: Configuration.Route) {
         let timeout = block.given("route_timeout") ?? top.given("route_timeout")
         guard let limit = route.timeouts.routeMilliseconds else {
             if let timeout {

@@ -1,6 +1,6 @@
 /// Addresses, URLs and paths.
 extension ValueReader {
-    func listenAddress() throws(ValueProblem) -> Endpoint {
+    func listenAddress() throws(ValueProblem) -> Configuration.Endpoint {
         if text.hasPrefix("unix:") { return try unixEndpoint() }
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else {
             if let port = UInt16(text) {
@@ -27,7 +27,7 @@ extension ValueReader {
         return .network(host: AddressText.text(of: octets), port: try port(portText, from: 0))
     }
 
-    func serverURL() throws(ValueProblem) -> Endpoint {
+    func serverURL() throws(ValueProblem) -> Configuration.Endpoint {
         if text.hasPrefix("unix:") { return try unixEndpoint() }
         if text.hasPrefix("https://") {
             throw ValueProblem("https:// is not supported in this version", hint: "TLS to servers comes later")
@@ -72,17 +72,17 @@ extension ValueReader {
         return try filePath(what: "path")
     }
 
-    func addressBlock() throws(ValueProblem) -> AddressBlock {
+    func addressBlock() throws(ValueProblem) -> Configuration.AddressBlock {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let octets = parts.first.flatMap({ AddressText.octets(of: $0) }) else {
             throw ValueProblem("'\(text)' is not a CIDR block", hint: "such as 10.0.0.0/8 or fd00::/8")
         }
-        guard parts.count == 2 else { return AddressBlock(octets: octets, prefixBits: octets.count * 8) }
+        guard parts.count == 2 else { return Configuration.AddressBlock(octets: octets, prefixBits: octets.count * 8) }
         let bits = parts[1].utf8.allSatisfy(\.isDigit) ? Int(parts[1]) : nil
         guard let bits, bits <= octets.count * 8 else {
             throw ValueProblem("'\(text)' is not a CIDR block", hint: "the prefix has 0 to \(octets.count * 8) bits")
         }
-        let block = AddressBlock(octets: octets, prefixBits: bits)
+        let block = Configuration.AddressBlock(octets: octets, prefixBits: bits)
         guard block.octets == octets else {
             throw ValueProblem("'\(text)' has bits after its prefix", hint: "write '\(block)'?")
         }
@@ -143,13 +143,13 @@ extension ValueReader {
         return text
     }
 
-    private func unixEndpoint() throws(ValueProblem) -> Endpoint {
+    private func unixEndpoint() throws(ValueProblem) -> Configuration.Endpoint {
         let path = String(text.dropFirst(5))
         guard path.hasPrefix("/"), !path.utf8.contains(0) else {
             throw ValueProblem("'\(text)' is not an absolute path", hint: "write 'unix:/PATH'")
         }
-        guard path.utf8.count <= Endpoint.unixPathOctetsMax else {
-            throw ValueProblem("the socket's path is longer than \(Endpoint.unixPathOctetsMax) octets")
+        guard path.utf8.count <= Configuration.Endpoint.unixPathOctetsMax else {
+            throw ValueProblem("the socket's path is longer than \(Configuration.Endpoint.unixPathOctetsMax) octets")
         }
         return .unix(path: path)
     }

@@ -122,7 +122,8 @@ extension Directives {
             ],
             defaultText: "auto stdout",
             help:
-                "One line per exchange; auto is text on a terminal and JSON elsewhere. Keys and bodies are never logged.",
+                "One line per exchange; auto is text on a terminal and JSON elsewhere. Keys and bodies are "
+                + "never logged.",
             example: "json /var/log/oncegate/access.log"),
         Directive(
             name: "log_level", blocks: [.top],
@@ -179,7 +180,8 @@ extension Directives {
         timeout(
             "route_timeout", in: [.top, .route], default: "off", note: "120s on a route with idempotency; " + inherited,
             help:
-                "The whole exchange with the server. A covered attempt that exceeds it is answered 504, outcome unknown.",
+                "The whole exchange with the server. A covered attempt that exceeds it is answered 504, outcome "
+                + "unknown.",
             example: "30s"),
         timeout(
             "tunnel_timeout", in: [.top, .route], default: "1h", note: inherited,
@@ -251,8 +253,8 @@ extension Directives {
             ],
             isRepeatable: true, isRequired: true,
             help:
-                "Which requests these are. Exact paths (=) come first, then the longest prefix, then regexes (~) in the "
-                + "order of the file; a route with a host comes before one without. A prefix matches whole segments.",
+                "Which requests these are. Exact paths (=) come first, then the longest prefix, then regexes (~) in "
+                + "the order of the file; a route with a host comes before one without. A prefix matches whole segments.",
             example: "/v1/charges", isInExample: true),
         Directive(
             name: "upstream", blocks: [.route], forms: [.of(.value(.upstreamName))], isRequired: true,
@@ -344,13 +346,14 @@ extension Directives {
             name: "on_unknown", blocks: [.idempotency], forms: ["hold", "resend"].map { .of(.keyword($0)) },
             defaultText: "hold",
             help:
-                "A repeat of an attempt whose outcome is not known: hold answers 409 until it is resolved, resend runs it "
-                + "again (at least once).",
+                "A repeat of an attempt whose outcome is not known: hold answers 409 until it is resolved, resend runs "
+                + "it again (at least once).",
             example: "resend", planned: ["probe"]),
         Directive(
             name: "on_store_error", blocks: [.idempotency], forms: ["reject", "pass"].map { .of(.keyword($0)) },
             defaultText: "reject",
-            help: "When the store cannot claim: reject answers 503, pass forwards without protection.", example: "pass"),
+            help: "When the store cannot claim: reject answers 503, pass forwards without protection.",
+            example: "pass"),
         Directive(
             name: "request_body_limit", blocks: [.idempotency], forms: [.of(.value(.size(Bounds.bodySize)))],
             defaultText: "8MiB", help: "The largest covered request, read whole before its claim; 413 above.",

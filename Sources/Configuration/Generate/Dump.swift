@@ -1,7 +1,7 @@
 /// The settings as JSON: every directive of the table, as given or by default, in the order of the table.
 ///
-/// A directive without block is its value, one with block an object with its arguments as `value`; a repeatable one is an
-/// array of these, and one that is not there and has no default is null. `schema` says the same of all of them.
+/// A directive without block is its value, one with block an object with its arguments as `value`; a repeatable one
+/// is an array of these, and one that is not there and has no default is null. `schema` says the same of all of them.
 enum Dump {
     static let mask = "********"
 

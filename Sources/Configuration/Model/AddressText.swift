@@ -1,6 +1,7 @@
 /// Address literals, to octets and back.
 enum AddressText {
-    /// Four octets of dotted decimal or sixteen of RFC 4291 §2.2 text; nil for anything else (zones, leading zeros, names).
+    /// Four octets of dotted decimal or sixteen of RFC 4291 §2.2 text; nil for anything else (zones, leading zeros,
+    /// names).
     static func octets(of text: some StringProtocol) -> [UInt8]? {
         text.utf8.contains(UInt8(ascii: ":")) ? version6(Substring(text)) : version4(Substring(text))
     }
