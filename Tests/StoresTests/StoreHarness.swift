@@ -111,9 +111,35 @@ final class StoreHarness: Sendable {
     }
 
     func claim(_ claim: Claim) -> StoreResult {
+        replies.next(submit(claim))
+    }
+
+    /// Where the answer will come.
+    func submit(_ claim: Claim) -> ReplyAddress {
         let address = address()
         store.submit([.claim(claim, address)])
-        return replies.next(address)
+        return address
+    }
+
+    /// A claim that must join.
+    func join(_ claim: Claim, sourceLocation: SourceLocation = #_sourceLocation) -> ReplyAddress {
+        let address = submit(claim)
+        #expect(replies.next(address) == .joined, sourceLocation: sourceLocation)
+        return address
+    }
+
+    /// A claim that was given is answered, and everything submitted so far has taken effect.
+    @discardableResult
+    func record(_ number: UInt64, _ text: String = "done") throws -> ClaimReference {
+        let reference = try claimed(StoresTests.claim(number))
+        store.markSent(reference)
+        #expect(complete(reference, .answered(answer(text))) == .stored(.durable))
+        return reference
+    }
+
+    /// Waits until everything submitted so far has taken effect.
+    func settle() {
+        _ = list()
     }
 
     /// The reference of a claim that must be given.

@@ -6,6 +6,8 @@ package struct ProxyConfiguration: Sendable {
     package var top = ""
     package var listen = "listen 127.0.0.1:0;"
     package var store = "store embedded { path $STORE; }"
+    package var accessLog = "access_log json $DIR/access.log;"
+    package var drainDelay = "drain_delay 0s;"
     /// Servers of the upstream `service`; empty = no such block.
     package var servers: [Address] = []
     /// Further directives in the upstream block.
@@ -25,7 +27,7 @@ package struct ProxyConfiguration: Sendable {
 
     package func text(directory: String) -> String {
         var lines = [
-            "workers 2;", listen, "admin unix:$DIR/admin.sock;", store, "access_log json $DIR/access.log;", "drain_delay 0s;", top,
+            "workers 2;", listen, "admin unix:$DIR/admin.sock;", store, accessLog, drainDelay, top,
         ]
         if !servers.isEmpty {
             lines.append("upstream service { \(servers.map { "server \($0.serverURL);" }.joined(separator: " ")) \(upstream) }")

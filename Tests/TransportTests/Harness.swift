@@ -146,3 +146,45 @@ final class EchoChannel: StreamChannel {
         closeAfterFlush()
     }
 }
+
+/// Tells what it is called with; what it does is given by the test.
+final class ProbeChannel: StreamChannel {
+    enum Event: Sendable, Equatable {
+        case received([UInt8])
+        case end
+        case failed(Errno)
+        case drained
+        case connected
+        case deadline
+        case peerClosed
+        case closed
+    }
+
+    private let onEvent: (Event) -> Void
+    /// Gives what is consumed of the octets offered.
+    var consume: (ProbeChannel, [UInt8]) -> Int = { $1.count }
+    var act: (ProbeChannel, Event) -> Void = { _, _ in }
+
+    init(worker: Worker, _ onEvent: @escaping (Event) -> Void) {
+        self.onEvent = onEvent
+        super.init(worker: worker)
+    }
+
+    private func note(_ event: Event) {
+        onEvent(event)
+        act(self, event)
+    }
+
+    override func received(_ octets: Span<UInt8>) -> Int {
+        let array = octets.withUnsafeBufferPointer { Array($0) }
+        note(.received(array))
+        return consume(self, array)
+    }
+    override func receivedEnd() { note(.end) }
+    override func failed(_ error: Errno) { note(.failed(error)) }
+    override func outputDrained() { note(.drained) }
+    override func connected() { note(.connected) }
+    override func deadlinePassed() { note(.deadline) }
+    override func peerClosedWhilePaused() { note(.peerClosed) }
+    override func closed() { note(.closed) }
+}

@@ -1,5 +1,5 @@
-/// One exchange, as the access log writes it. It borrows its texts: fill it and hand it over at once. A span taken from a class's property
-/// does not live long enough; copy the array into a `let` first (that is a retain, not a copy).
+/// One exchange, as the access log writes it. It borrows its texts: fill it and hand it over at once. A span taken from
+/// a class's property does not live long enough; copy the array into a `let` first (that is a retain, not a copy).
 ///
 /// What is nil, empty or negative is left out of the line.
 package struct AccessEntry: ~Escapable {

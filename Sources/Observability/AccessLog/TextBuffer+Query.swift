@@ -1,7 +1,7 @@
 /// Queries in logs: what parameters there were, never what they said.
 extension TextBuffer {
-    /// `a=1&b=2` as `a=***&b=***`. A piece without `=` may itself be a secret, so it becomes `***`, as does a name beyond 64 octets; at most
-    /// 32 parameters are written.
+    /// `a=1&b=2` as `a=***&b=***`. A piece without `=` may itself be a secret, so it becomes `***`, as does a name
+    /// beyond 64 octets; at most 32 parameters are written.
     package mutating func append(redactedQuery query: Span<UInt8>) {
         var at = 0
         var written = 0

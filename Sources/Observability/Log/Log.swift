@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// The operator's log: one line per event, a constant message and typed fields. Info is for what an operator does and for the process's
-/// life, debug for single requests, error for a guarantee that was lost.
+/// The operator's log: one line per event, a constant message and typed fields. Info is for what an operator does and
+/// for the process's life, debug for single requests, error for a guarantee that was lost.
 package final class Log: Sendable {
     package enum Level: UInt8, Sendable, Comparable, CaseIterable {
         case debug, info, warning, error
@@ -159,7 +159,11 @@ extension Log {
     }
 
     private static func append(_ octets: [UInt8], _ quotesAlways: Bool, to line: inout TextBuffer) {
-        let isWord = !octets.isEmpty && octets.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 < 0x80 && $0 != UInt8(ascii: "=") }
+        let isWord =
+            !octets.isEmpty
+            && octets.allSatisfy {
+                $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 < 0x80 && $0 != UInt8(ascii: "=")
+            }
         if isWord && !quotesAlways {
             line.append(escaped: octets.span)
         } else {

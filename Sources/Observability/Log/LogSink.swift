@@ -2,11 +2,11 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Where a log's lines go. Writers never wait for it: lines are queued up to a limit and written on a queue of their own; what does not
-/// fit, or fails to be written, is dropped and counted.
+/// Where a log's lines go. Writers never wait for it: lines are queued up to a limit and written on a queue of their
+/// own; what does not fit, or fails to be written, is dropped and counted.
 ///
-/// Unchecked: `writing`, `descriptor` and `isMidLine` are touched on `queue` only (or before the sink is shared); the rest is atomic or in
-/// the mutex, which is held for a copy into memory and never over a system call.
+/// Unchecked: `writing`, `descriptor` and `isMidLine` are touched on `queue` only (or before the sink is shared); the
+/// rest is atomic or in the mutex, which is held for a copy into memory and never over a system call.
 package final class LogSink: @unchecked Sendable {
     package enum Destination: Sendable, Equatable {
         /// Stays open when the sink closes: standard output or error.
@@ -18,7 +18,7 @@ package final class LogSink: @unchecked Sendable {
     private let destination: Destination
     private let queue = DispatchQueue(label: "oncegate.log")
     private let bytesMax: Int
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let dropped = Atomic<UInt64>(0)
     private let failure = Atomic<Int32>(0)
 
@@ -112,8 +112,8 @@ package final class LogSink: @unchecked Sendable {
         return done.wait(timeout: .now() + .milliseconds(timeoutMilliseconds)) == .success
     }
 
-    /// Opens the file again, after what was queued is written: its name may have been given to another. Does nothing to a descriptor.
-    /// When it does not open, the old file stays in use.
+    /// Opens the file again, after what was queued is written: its name may have been given to another. Does nothing to
+    /// a descriptor. When it does not open, the old file stays in use.
     /// - Parameter completion: called on the sink's queue with 0 or `errno`.
     package func reopen(_ completion: @escaping @Sendable (Int32) -> Void = { _ in }) {
         queue.async {
@@ -148,8 +148,8 @@ package final class LogSink: @unchecked Sendable {
 
     private func drain() {
         while true {
-            writing.removeAll()
             state.withLock { state in
+                writing.removeAll()
                 swap(&state.pending, &writing)
                 state.phase = writing.count == 0 ? .idle : .active
             }

@@ -84,7 +84,8 @@ struct Exposition: ~Copyable {
     }
 
     private mutating func writeHistogram(
-        _ declaration: MetricDeclaration, _ buckets: MetricDeclaration.Buckets, _ labels: [(String, String)], _ values: [UInt64]
+        _ declaration: MetricDeclaration, _ buckets: MetricDeclaration.Buckets, _ labels: [(String, String)],
+        _ values: [UInt64]
     ) {
         let scale: Double
         if case .seconds = buckets { scale = 1e9 } else { scale = 1 }

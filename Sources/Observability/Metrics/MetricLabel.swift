@@ -62,7 +62,8 @@ package enum MethodLabel: UInt8, Sendable, CaseIterable {
 
 /// What idempotency made of a request.
 package enum IdempotencyOutcome: UInt8, Sendable, CaseIterable {
-    case first, replayed, waited, inProgress, mismatch, missingKey, invalidKey, bypassed, unknownOutcome, notKept, storeError
+    case first, replayed, waited, inProgress, mismatch, missingKey, invalidKey, bypassed, unknownOutcome, notKept,
+        storeError
     /// Forwarded without protection because the store failed and the route says `on_store_error pass`.
     case unprotected
 

@@ -1,16 +1,8 @@
-import Synchronization
-
 /// All measurements of the process: makes shards, keeps callbacks, and gives the text that a scraper reads.
-///
-/// Unchecked: `bounds` points to memory that is written before the first use and never again; the rest is immutable or in the mutex.
-package final class MetricRegistry: @unchecked Sendable {
-    let names: ConfiguredNames
-    /// Bounds of all histograms, one after the other.
-    let bounds: UnsafePointer<UInt64>
+package final class MetricRegistry: Sendable {
+    package let names: ConfiguredNames
 
-    private let boundsMemory: UnsafeMutablePointer<UInt64>
-    private let boundsRanges: [(UInt16, UInt16)]
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let cellsMax: Int
     private let seriesMax: Int
 
@@ -20,26 +12,12 @@ package final class MetricRegistry: @unchecked Sendable {
         var literals: [String] = []
     }
 
-    /// - Parameter cellsMax: values a shard can hold (a histogram takes one per bound, and two); 8 octets each, used only as needed.
+    /// - Parameter cellsMax: values a shard can hold (a histogram takes one per bound, and two); 8 octets each, used
+    ///   only as needed.
     package init(names: ConfiguredNames = ConfiguredNames(), cellsMax: Int = 131_072, seriesMax: Int = 32_768) {
         self.names = names
         self.cellsMax = max(cellsMax, 2)
         self.seriesMax = seriesMax
-        var all: [UInt64] = []
-        boundsRanges = MetricFamilies.all.map { declaration in
-            let start = all.count
-            all += declaration.bounds
-            return (UInt16(start), UInt16(declaration.bounds.count))
-        }
-        boundsMemory = .allocate(capacity: all.count)
-        for (index, bound) in all.enumerated() {
-            (boundsMemory + index).initialize(to: bound)
-        }
-        bounds = UnsafePointer(boundsMemory)
-    }
-
-    deinit {
-        boundsMemory.deallocate()
     }
 
     /// A shard for one writer. It is kept, and counts, for the life of the registry.
@@ -88,10 +66,6 @@ package final class MetricRegistry: @unchecked Sendable {
         var exposition = Exposition(names: names, literals: literals)
         exposition.write(merge(shards), samples)
         return exposition.octets
-    }
-
-    func boundsRange(_ family: MetricFamily) -> (UInt16, UInt16) {
-        boundsRanges[Int(family.rawValue)]
     }
 
     /// Sums over the shards, by packed key.

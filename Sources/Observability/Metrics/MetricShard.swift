@@ -29,25 +29,91 @@ package struct HistogramID: Sendable, Equatable {
     }
 }
 
+/// The bounds of all histograms, one after the other, where a shard finds them without a check or a retain. Made once,
+/// never freed.
+private enum HistogramBounds {
+    // Written before `let` publishes them, never again.
+    nonisolated(unsafe) static let bounds: UnsafePointer<UInt64> = {
+        let all = MetricFamilies.all.flatMap(\.bounds)
+        let memory = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: all.count)
+        _ = memory.initialize(from: all)
+        return UnsafePointer(memory.baseAddress!)  // There are histograms.
+    }()
+
+    /// By family: where its bounds start, and how many there are.
+    nonisolated(unsafe) static let ranges: UnsafePointer<(UInt16, UInt16)> = {
+        let families = MetricFamilies.all
+        let memory = UnsafeMutablePointer<(UInt16, UInt16)>.allocate(capacity: families.count)
+        var start = 0
+        for (index, family) in families.enumerated() {
+            (memory + index).initialize(to: (UInt16(start), UInt16(family.bounds.count)))
+            start += family.bounds.count
+        }
+        return UnsafePointer(memory)
+    }()
+}
+
 /// The measurements of one writer: a worker, or a thread of the store. Made by `MetricRegistry.makeShard`.
 ///
-/// Everything but `scan` is for the one writer only. Cells never move; the scraper learns of a series through `published`.
+/// Everything but `scan` is for the one writer only. Cells never move; the scraper learns of a series through
+/// `published`.
 ///
-/// Unchecked: cells are atomics with one writer, so load and store suffice; `seriesKeys` and `seriesCells` are written below
-/// `published` never again after its releasing store, and read only below its acquiring load; the map belongs to the writer.
+/// Unchecked: cells are atomics with one writer, so load and store suffice; `seriesKeys` and `seriesCells` are written
+/// below `published` never again after its releasing store, and read only below its acquiring load; the map belongs to
+/// the writer.
 package final class MetricShard: @unchecked Sendable {
     @usableFromInline
     let cells: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline
     let bounds: UnsafePointer<UInt64>
+    /// By family: where its bounds start, and how many there are.
     @usableFromInline
-    var mapKeys: UnsafeMutablePointer<UInt64>
+    let boundsRanges: UnsafePointer<(UInt16, UInt16)>
+    /// Behind a pointer because a class's variable would be checked for overlapping accesses at each use.
     @usableFromInline
-    var mapCells: UnsafeMutablePointer<UInt32>
-    @usableFromInline
-    var mapShift: UInt64 = 64 - 8
+    let map: UnsafeMutablePointer<Map>
 
-    private let registry: MetricRegistry
+    /// Packed key to cell, open addressing. At most half full.
+    @usableFromInline
+    struct Map {
+        @usableFromInline
+        var slots: UnsafeMutablePointer<Slot>
+        @usableFromInline
+        var shift: UInt64
+
+        @usableFromInline
+        struct Slot {
+            @usableFromInline
+            var key: UInt64
+            @usableFromInline
+            var cell: UInt32
+        }
+
+        init(shift: UInt64) {
+            self.shift = shift
+            slots = .allocate(capacity: 1 << Int(64 - shift))
+            slots.initialize(repeating: Slot(key: MetricShard.emptyKey, cell: 0), count: 1 << Int(64 - shift))
+        }
+
+        func insert(_ key: UInt64, _ cell: UInt32) {
+            let mask = (1 as UInt64) << (64 - shift) - 1
+            var slot = MetricShard.spread(key) >> shift
+            while slots[Int(slot)].key != MetricShard.emptyKey {
+                slot = (slot + 1) & mask
+            }
+            slots[Int(slot)] = Slot(key: key, cell: cell)
+        }
+    }
+
+    /// Fibonacci hashing, the labels' low bits folded in first.
+    @inlinable
+    @inline(__always)
+    static func spread(_ key: UInt64) -> UInt64 {
+        (key ^ key >> 29) &* 0x9E37_79B9_7F4A_7C15
+    }
+
+    /// Keeps its shards, and is asked for literals only.
+    private unowned let registry: MetricRegistry
     private let seriesKeys: UnsafeMutablePointer<UInt64>
     private let seriesCells: UnsafeMutablePointer<UInt32>
     private let published = Atomic<Int>(0)
@@ -65,7 +131,8 @@ package final class MetricShard: @unchecked Sendable {
 
     init(registry: MetricRegistry, cellsMax: Int, seriesMax: Int) {
         self.registry = registry
-        bounds = registry.bounds
+        bounds = HistogramBounds.bounds
+        boundsRanges = HistogramBounds.ranges
         self.cellsMax = cellsMax
         self.seriesMax = seriesMax
         // Zero octets are an Atomic of zero. Pages that no series uses are never touched.
@@ -75,23 +142,21 @@ package final class MetricShard: @unchecked Sendable {
         cells = memory.bindMemory(to: Atomic<UInt64>.self, capacity: cellsMax)
         seriesKeys = .allocate(capacity: seriesMax)
         seriesCells = .allocate(capacity: seriesMax)
-        mapKeys = .allocate(capacity: 256)
-        mapKeys.initialize(repeating: Self.emptyKey, count: 256)
-        mapCells = .allocate(capacity: 256)
-        mapCells.initialize(repeating: 0, count: 256)
+        map = .allocate(capacity: 1)
+        map.initialize(to: Map(shift: 64 - 8))
     }
 
     deinit {
         free(cells)
         seriesKeys.deallocate()
         seriesCells.deallocate()
-        mapKeys.deallocate()
-        mapCells.deallocate()
+        map.pointee.slots.deallocate()
+        map.deallocate()
     }
 
     // MARK: Writing
 
-    /// Adds to a counter, or to a gauge (a negative amount as its two's complement: `add(id, -1)` has its own form).
+    /// Adds to a counter.
     @inlinable
     @inline(__always)
     package func add(_ series: SeriesID, _ amount: UInt64 = 1) {
@@ -141,7 +206,7 @@ package final class MetricShard: @unchecked Sendable {
     package func observe(
         _ family: MetricFamily, _ first: MetricLabel = .index(0), _ second: MetricLabel = .index(0), value: UInt64
     ) {
-        let start = registryBounds(family)
+        let start = boundsRanges[Int(family.rawValue)]
         let cell = series(family, first, second).cell
         // What no longer fits has no buckets: it goes to the two overflow cells.
         observe(HistogramID(cell: cell, boundsStart: start.0, boundsCount: cell == 0 ? 0 : start.1), value)
@@ -158,14 +223,15 @@ package final class MetricShard: @unchecked Sendable {
         let key =
             UInt64(family.rawValue) << 56 | UInt64(first.value) << 42 | UInt64(second.value) << 28
             | UInt64(third.value) << 14 | UInt64(fourth.value)
-        let mask = (1 as UInt64) << (64 &- mapShift) &- 1
-        var slot = (key &* 0x9E37_79B9_7F4A_7C15) >> mapShift
+        let map = self.map.pointee
+        let mask = (1 as UInt64) << (64 &- map.shift) &- 1
+        var slot = Self.spread(key) >> map.shift
         while true {
-            let found = mapKeys[Int(truncatingIfNeeded: slot)]
-            if found == key {
-                return SeriesID(cell: mapCells[Int(truncatingIfNeeded: slot)])
+            let found = map.slots[Int(truncatingIfNeeded: slot)]
+            if found.key == key {
+                return SeriesID(cell: found.cell)
             }
-            if found == Self.emptyKey {
+            if found.key == Self.emptyKey {
                 return SeriesID(cell: register(key, family))
             }
             slot = (slot &+ 1) & mask
@@ -176,7 +242,7 @@ package final class MetricShard: @unchecked Sendable {
     package func histogram(
         _ family: MetricFamily, _ first: MetricLabel = .index(0), _ second: MetricLabel = .index(0)
     ) -> HistogramID {
-        let start = registryBounds(family)
+        let start = boundsRanges[Int(family.rawValue)]
         let cell = series(family, first, second).cell
         return HistogramID(cell: cell, boundsStart: start.0, boundsCount: cell == Self.overflow ? 0 : start.1)
     }
@@ -191,11 +257,6 @@ package final class MetricShard: @unchecked Sendable {
         return label
     }
 
-    @usableFromInline
-    func registryBounds(_ family: MetricFamily) -> (UInt16, UInt16) {
-        registry.boundsRange(family)
-    }
-
     @inlinable
     @inline(__always)
     func bump(_ cell: UInt32, _ amount: UInt64) {
@@ -207,7 +268,7 @@ package final class MetricShard: @unchecked Sendable {
     @usableFromInline
     @inline(never)
     func register(_ key: UInt64, _ family: MetricFamily) -> UInt32 {
-        let boundsCount = Int(registryBounds(family).1)
+        let boundsCount = Int(boundsRanges[Int(family.rawValue)].1)
         let needed = boundsCount == 0 ? 1 : boundsCount + 2
         let count = published.load(ordering: .relaxed)
         guard count < seriesMax, cellsUsed + needed <= cellsMax else { return Self.overflow }
@@ -215,36 +276,20 @@ package final class MetricShard: @unchecked Sendable {
         cellsUsed += needed
         seriesKeys[count] = key
         seriesCells[count] = cell
-        if (count + 1) * 2 > 1 << (64 - mapShift) {
+        if (count + 1) * 2 > 1 << (64 - map.pointee.shift) {
             growMap(count)
         }
-        insert(key, cell)
+        map.pointee.insert(key, cell)
         published.store(count + 1, ordering: .releasing)
         return cell
     }
 
     private func growMap(_ count: Int) {
-        mapKeys.deallocate()
-        mapCells.deallocate()
-        mapShift -= 1
-        let size = 1 << Int(64 - mapShift)
-        mapKeys = .allocate(capacity: size)
-        mapKeys.initialize(repeating: Self.emptyKey, count: size)
-        mapCells = .allocate(capacity: size)
-        mapCells.initialize(repeating: 0, count: size)
+        map.pointee.slots.deallocate()
+        map.pointee = Map(shift: map.pointee.shift - 1)
         for index in 0..<count {
-            insert(seriesKeys[index], seriesCells[index])
+            map.pointee.insert(seriesKeys[index], seriesCells[index])
         }
-    }
-
-    private func insert(_ key: UInt64, _ cell: UInt32) {
-        let mask = (1 as UInt64) << (64 - mapShift) - 1
-        var slot = (key &* 0x9E37_79B9_7F4A_7C15) >> mapShift
-        while mapKeys[Int(slot)] != Self.emptyKey {
-            slot = (slot + 1) & mask
-        }
-        mapKeys[Int(slot)] = key
-        mapCells[Int(slot)] = cell
     }
 
     // MARK: Scraping, from any thread

@@ -35,7 +35,8 @@ package struct ProcessStatistics: Sendable {
         let stat = readFile("/proc/self/stat")
         let nameEnd = stat.lastIndex(of: UInt8(ascii: ")")) ?? -1
         let fields = stat[(nameEnd + 1)...].split(separator: 0x20)
-        // proc(5): utime 14, stime 15, num_threads 20, starttime 22, vsize 23, rss 24; field 3 is the first after the name.
+        // proc(5): utime 14, stime 15, num_threads 20, starttime 22, vsize 23, rss 24; field 3 is the first after the
+        // name.
         func field(_ number: Int) -> UInt64 {
             number - 3 < fields.count ? decimal(fields[number - 3]) : 0
         }
@@ -87,7 +88,9 @@ package struct ProcessStatistics: Sendable {
         var octets = [UInt8](repeating: 0, count: 64 << 10)
         var size = 0
         while size < octets.count {
-            let count = octets.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + size, $0.count - size) }
+            let count = octets.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress! + size, $0.count - size)
+            }
             if count <= 0 { break }
             size += count
         }

@@ -1,7 +1,9 @@
-/// Text of arbitrary octets as the inside of a JSON string. What could leave the line or drive a terminal never gets out as it is.
+/// Text of arbitrary octets as the inside of a JSON string. What could leave the line or drive a terminal never gets
+/// out as it is.
 extension TextBuffer {
-    /// Quotes, backslashes, control characters (C0, DEL, C1), line and paragraph separators and bidirectional controls are escaped;
-    /// an octet that belongs to no valid UTF-8 sequence becomes `\u00XX`. The result is valid UTF-8 whatever came in.
+    /// Quotes, backslashes, control characters (C0, DEL, C1), line and paragraph separators and bidirectional controls
+    /// are escaped; an octet that belongs to no valid UTF-8 sequence becomes `\u00XX`. The result is valid UTF-8
+    /// whatever came in.
     package mutating func append(escaped octets: Span<UInt8>) {
         var at = 0
         while at < octets.count {
@@ -68,7 +70,8 @@ private func isPlain(_ octet: UInt8) -> Bool {
     octet >= 0x20 && octet < 0x7F && octet != UInt8(ascii: "\"") && octet != UInt8(ascii: "\\")
 }
 
-/// Octets of the valid UTF-8 sequence that starts at `at` with an octet of at least 0x80; 0 = there is none (Unicode, table 3-7).
+/// Octets of the valid UTF-8 sequence that starts at `at` with an octet of at least 0x80; 0 = there is none (Unicode,
+/// table 3-7).
 private func validSequence(_ octets: Span<UInt8>, _ at: Int) -> Int {
     let size: Int
     var second: ClosedRange<UInt8> = 0x80...0xBF
@@ -89,15 +92,16 @@ private func validSequence(_ octets: Span<UInt8>, _ at: Int) -> Int {
     return size
 }
 
-/// The scalar of a valid sequence when it may break lines or reorder text on a screen: C1 controls (U+009B starts an escape sequence),
-/// U+2028 to U+202E, U+2066 to U+2069.
+/// The scalar of a valid sequence when it may break lines or reorder text on a screen: C1 controls (U+009B starts an
+/// escape sequence), U+2028 to U+202E, U+2066 to U+2069.
 private func harmful(_ octets: Span<UInt8>, _ at: Int, _ size: Int) -> UInt16? {
     switch size {
     case 2:
         let scalar = UInt16(octets[at] & 0x1F) << 6 | UInt16(octets[at + 1] & 0x3F)
         return scalar < 0xA0 ? scalar : nil
     case 3:
-        let scalar = UInt16(octets[at] & 0x0F) << 12 | UInt16(octets[at + 1] & 0x3F) << 6 | UInt16(octets[at + 2] & 0x3F)
+        let scalar =
+            UInt16(octets[at] & 0x0F) << 12 | UInt16(octets[at + 1] & 0x3F) << 6 | UInt16(octets[at + 2] & 0x3F)
         return (0x2028...0x202E).contains(scalar) || (0x2066...0x2069).contains(scalar) ? scalar : nil
     default: return nil
     }

@@ -1,7 +1,8 @@
 import Glibc
 
-/// Octets under construction: one block that grows and is kept, so that writing costs a bound check and a copy, no allocation.
-/// Every unsafe access of text construction is in this file: a write is preceded by `reserve` of at least as much, in the same function.
+/// Octets under construction: one block that grows and is kept, so that writing costs a bound check and a copy, no
+/// allocation. Every unsafe access of text construction is in this file: a write is preceded by `reserve` of at least
+/// as much, in the same function.
 package struct TextBuffer: ~Copyable {
     /// Octets written.
     package private(set) var count = 0

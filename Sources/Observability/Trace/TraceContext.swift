@@ -16,7 +16,8 @@ package struct TraceContext: Sendable, Equatable {
             let version = hexadecimal(traceparent, 0..<2), version != 0xFF,
             // Version 00 has exactly 55 octets; a later one may go on, after a dash.
             traceparent.count == 55 || (version != 0 && traceparent[55] == UInt8(ascii: "-")),
-            traceparent[2] == UInt8(ascii: "-"), traceparent[35] == UInt8(ascii: "-"), traceparent[52] == UInt8(ascii: "-"),
+            traceparent[2] == UInt8(ascii: "-"), traceparent[35] == UInt8(ascii: "-"),
+            traceparent[52] == UInt8(ascii: "-"),
             let high = hexadecimal(traceparent, 3..<19), let low = hexadecimal(traceparent, 19..<35), high | low != 0,
             let parent = hexadecimal(traceparent, 36..<52), parent != 0,
             let flags = hexadecimal(traceparent, 53..<55)

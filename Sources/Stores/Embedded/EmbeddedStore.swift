@@ -34,6 +34,7 @@ package final class EmbeddedStore: RecordStore {
         commitDelayMicroseconds = core.options.commitDelayMicroseconds
         figures.withLock { $0 = core.figures }
         self.core = QueueBound(core, queue)
+        core.onPublish = { [weak self] figures in self?.figures.withLock { $0 = figures } }
         core.onFailure = { [weak self] _ in
             self?.scheduleReopen(afterMilliseconds: EmbeddedLimits.reopenDelayMilliseconds)
         }
@@ -64,7 +65,6 @@ package final class EmbeddedStore: RecordStore {
             guard !inbox.withLock({ $0.isClosed }) else { return }
             drain()
             core.value.close()
-            figures.withLock { $0 = core.value.figures }
             inbox.withLock { $0.isClosed = true }
         }
     }
@@ -76,7 +76,7 @@ package final class EmbeddedStore: RecordStore {
             if commitDelayMicroseconds > 0, !core.changes.isEmpty,
                 core.open.count >= EmbeddedLimits.commitDelayOpenClaimsMin
             {
-                core.outbox.deliver()
+                core.deliver()
                 usleep(commitDelayMicroseconds)
                 core.handle(inbox.withLock { inbox in
                     let more = inbox.requests
@@ -85,7 +85,6 @@ package final class EmbeddedStore: RecordStore {
                 })
             }
             core.finishBatch()
-            figures.withLock { $0 = core.figures }
             if !core.listings.isEmpty { takeListingStep() }
         }
     }
@@ -130,10 +129,8 @@ package final class EmbeddedStore: RecordStore {
 
     private func finishUpkeep() {
         let core = core.value
-        core.outbox.deliver()
+        core.deliver()
         core.tidy()
-        core.publish()
-        figures.withLock { $0 = core.figures }
     }
 
     /// Does at once what the store does every second (tests with a clock of their own).

@@ -10,22 +10,31 @@ final class OpenClaim {
         case completing
     }
 
-    struct Waiter {
-        var claim: Claim
-        var address: ReplyAddress
-    }
-
+    var machine: RecordMachine
     var row: RecordRow
-    var phase: Phase
+    var phase = Phase.claiming
     /// Who gets the claim once it is durable.
     let address: ReplyAddress
-    var waiters: [Waiter]
+    /// Waiters that an unknown outcome does not stop.
+    var resenders = Resenders()
 
-    init(row: RecordRow, phase: Phase, address: ReplyAddress, waiters: [Waiter] = []) {
+    init(machine: RecordMachine, row: RecordRow, address: ReplyAddress) {
+        self.machine = machine
         self.row = row
-        self.phase = phase
         self.address = address
-        self.waiters = waiters
+    }
+}
+
+/// The claims of waiters whose route runs again what is unknown; mostly empty.
+struct Resenders {
+    private var claims: [ReplyAddress: Claim] = [:]
+
+    mutating func note(_ claim: Claim, _ address: ReplyAddress) {
+        if claim.resendsUnknown { claims[address] = claim }
+    }
+
+    func claim(of address: ReplyAddress) -> Claim? {
+        claims.isEmpty ? nil : claims[address]
     }
 }
 
@@ -35,15 +44,17 @@ enum Change {
     case claim(OpenClaim, replaced: RecordRow?)
     case outcome(OpenClaim, PendingOutcome)
     /// A record that no running claim owns changes from one row to another (nil = removed).
-    case amend(from: RecordRow, to: RecordRow?, answer: Outcome?, octets: [UInt8]?, reply: AmendReply)
+    case amend(from: RecordRow, to: RecordRow?, answer: RecordedAnswer?, octets: [UInt8]?, reply: AmendReply)
 }
 
+/// An outcome that is not committed.
 struct PendingOutcome {
     var outcome: Outcome
-    /// The row after it; nil = the key is free.
+    var address: ReplyAddress
+    /// The row after it; nil = the key is free, or its successor's.
     var row: RecordRow?
     var octets: [UInt8]?
-    var address: ReplyAddress
+    var waiters: [ReplyAddress] = []
     /// The waiter that owns the key next.
     var successor: OpenClaim?
 }
@@ -52,6 +63,14 @@ enum AmendReply {
     case none
     case stored(ReplyAddress)
     case resolved(ReplyAddress)
-    /// The unknown state of an outcome that could not be stored earlier.
+    /// The state of an outcome that could not be stored earlier.
     case held(HeldRecord)
+}
+
+/// A record that memory knows better than its row.
+struct HeldRecord {
+    /// As it should stand: unknown.
+    var row: RecordRow
+    /// Released: the row should not stand at all.
+    var isFree: Bool
 }

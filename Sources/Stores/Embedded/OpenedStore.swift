@@ -9,7 +9,8 @@ struct OpenedStore: ~Copyable {
     let engine: SQLiteEngine
     let index: RecordIndex
     let unknowns: Int
-    let sequence: UInt32
+    /// The highest id in use; 0 = none.
+    let lastID: UInt64
 
     init(options: EmbeddedStoreOptions, markSlots: Int = SendMarks.slotCountDefault) throws(StoreOpenError) {
         let directory = try StoreDirectory(path: options.directory)
@@ -38,7 +39,7 @@ struct OpenedStore: ~Copyable {
         self.engine = engine
         index = scan.index
         unknowns = scan.unknowns
-        sequence = UInt32(truncatingIfNeeded: scan.lastID & 0xFF_FFFF)
+        lastID = scan.lastID
     }
 
     /// Opens the database and reads every row; changes nothing.

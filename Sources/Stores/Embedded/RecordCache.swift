@@ -29,13 +29,24 @@ struct RecordCache {
         self.bytesMax = bytesMax
     }
 
-    mutating func find(_ key: RecordKey) -> Entry? {
+    func row(of key: RecordKey) -> RecordRow? {
         guard let position = positions[key] else { return nil }
+        return nodes[Int(position)].entry?.row
+    }
+
+    /// A use: the record becomes the youngest.
+    mutating func answer(of key: RecordKey, epoch: UInt64) -> RecordedAnswer? {
+        guard let position = positions[key], let entry = nodes[Int(position)].entry, entry.row.id == epoch else { return nil }
         if position != newest {
             unlink(position)
             linkAsNewest(position)
         }
-        return nodes[Int(position)].entry
+        return entry.answer
+    }
+
+    mutating func update(_ row: RecordRow) {
+        guard let position = positions[row.key] else { return }
+        nodes[Int(position)].entry?.row = row
     }
 
     mutating func insert(_ entry: Entry) {

@@ -2,7 +2,7 @@ internal import Idempotency
 internal import Transport
 
 extension StorageCore {
-    /// Commits all pending changes and answers them. Afterwards none is pending.
+    /// Commits all pending changes and answers them. Afterwards only claims of waiters can be pending.
     func commitChanges() {
         guard !changes.isEmpty else { return }
         let batch = changes
@@ -40,24 +40,19 @@ extension StorageCore {
         guard let engine else { return .failed(code: 0, isSync: false) }
         let start = monotonicMicroseconds()
         defer { figures.commitMicroseconds &+= monotonicMicroseconds() &- start }
-        while true {
-            var isSynced = false
-            var operations: [StorageOperation] = []
-            operations.reserveCapacity(batch.count * 2)
-            for change in batch { append(change, to: &operations, &isSynced) }
-            do throws(StorageError) {
-                try engine.commit(operations, isSynced: isSynced)
-            } catch .idTaken(let id) {
-                renumber(batch, id)
-                continue
-            } catch {
-                figures.commitFailures &+= 1
-                return error
-            }
-            figures.commits &+= 1
-            noteSize(of: operations)
-            return nil
+        var isSynced = false
+        var operations: [StorageOperation] = []
+        operations.reserveCapacity(batch.count * 2)
+        for change in batch { append(change, to: &operations, &isSynced) }
+        do throws(StorageError) {
+            try engine.commit(operations, isSynced: isSynced)
+        } catch {
+            figures.commitFailures &+= 1
+            return error
         }
+        figures.commits &+= 1
+        noteSize(of: operations)
+        return nil
     }
 
     private func append(_ change: Change, to operations: inout [StorageOperation], _ isSynced: inout Bool) {
@@ -90,22 +85,6 @@ extension StorageCore {
         }
     }
 
-    /// Gives another sequence number to the claim whose id was taken.
-    private func renumber(_ batch: [Change], _ id: UInt64) {
-        for change in batch {
-            let running: OpenClaim? =
-                switch change {
-                case .claim(let running, _): running
-                case .outcome(_, let pending): pending.successor
-                case .amend: nil
-                }
-            guard let running, running.row.id == id, running.phase == .claiming else { continue }
-            marks.giveBack(running.row.markSlot)
-            running.row.id = nextID(expiresAtMilliseconds: running.row.expiresAtMilliseconds)
-            running.row.markSlot = marks.take(epoch: running.row.id)
-        }
-    }
-
     // MARK: Success
 
     private func succeed(_ change: Change) {
@@ -119,7 +98,12 @@ extension StorageCore {
             var wasUnknown = from.state == .unknown
             if case .held(let record) = reply, record.isFree { wasUnknown = false }
             if wasUnknown, to?.state != .unknown { figures.unknowns -= 1 }
-            if let to { remember(to, answer) } else { forget(from, isUnknownCounted: false) }
+            if let to {
+                cache.update(to)
+                if let answer { cache.insert(RecordCache.Entry(row: to, answer: answer)) }
+            } else {
+                forget(from, isUnknownCounted: false)
+            }
             if held[from.key]?.row.id == from.id {
                 held[from.key] = nil
                 marks.giveBack(from.markSlot)
@@ -137,6 +121,7 @@ extension StorageCore {
     private func begin(_ running: OpenClaim) {
         index.insert(hash: running.row.key.indexHash, id: running.row.id)
         running.phase = .running
+        running.machine.claimStored(epoch: running.row.id)
         outbox.add(running.address, .claimed(running.row.claim))
     }
 
@@ -144,46 +129,35 @@ extension StorageCore {
         let key = running.row.key
         marks.giveBack(running.row.markSlot)
         figures.completions &+= 1
-        if let row = pending.row {
-            open[key] = nil
-            remember(row, pending.outcome)
-            if row.state == .unknown { figures.unknowns += 1 }
-        } else {
-            index.remove(hash: key.indexHash, id: running.row.id)
-            open[key] = pending.successor
-        }
         outbox.add(pending.address, .stored(.durable))
-        if let successor = pending.successor { begin(successor) }
-        for waiter in running.waiters {
-            switch pending.outcome {
-            case .answered(let answer):
-                figures.replays &+= 1
-                outbox.add(waiter.address, .recorded(answer, epoch: running.row.id))
-            case .notKept(let tombstone):
-                outbox.add(waiter.address, .notKept(tombstone))
-            case .unknown(let cause):
-                if let successor = pending.successor, waiter.claim.resendsUnknown {
-                    successor.waiters.append(waiter)
-                } else {
-                    outbox.add(waiter.address, .unknown(cause))
-                }
-            case .released:
-                if let successor = pending.successor {
-                    successor.waiters.append(waiter)
-                } else {
-                    refuse(waiter.address, .closing)
-                }
-            }
+        open[key] = pending.successor
+        guard let row = pending.row else {
+            index.remove(hash: key.indexHash, id: running.row.id)
+            if let successor = pending.successor { begin(successor) }
+            return
         }
+        if row.state == .unknown { figures.unknowns += 1 }
+        if case .answered(let answer) = pending.outcome {
+            cache.insert(RecordCache.Entry(row: row, answer: answer))
+        }
+        for waiter in pending.waiters { answer(waiter, pending.outcome, row, running.resenders) }
     }
 
-    /// Brings the cache up to date with a row that is on disk.
-    private func remember(_ row: RecordRow, _ outcome: Outcome?) {
-        if case .answered(let answer) = outcome {
-            cache.insert(RecordCache.Entry(row: row, answer: answer))
-        } else if var entry = cache.find(row.key) {
-            entry.row = row
-            cache.insert(entry)
+    private func answer(_ waiter: ReplyAddress, _ outcome: Outcome, _ row: RecordRow, _ resenders: Resenders) {
+        switch outcome {
+        case .answered(let answer):
+            figures.replays &+= 1
+            outbox.add(waiter, .recorded(answer, epoch: row.id))
+        case .notKept(let tombstone):
+            outbox.add(waiter, .notKept(tombstone))
+        case .unknown(let cause):
+            if let claim = resenders.claim(of: waiter), !isClosing {
+                decide(claim, waiter, isWaiting: true)
+            } else {
+                outbox.add(waiter, .unknown(cause))
+            }
+        case .released:
+            preconditionFailure("a release leaves no row")
         }
     }
 
@@ -201,7 +175,7 @@ extension StorageCore {
 
     // MARK: Failure
 
-    private func failed(_ change: Change, _ refusal: StoreRefusal) {
+    func failed(_ change: Change, _ refusal: StoreRefusal) {
         switch change {
         case .claim(let running, _):
             open[running.row.key] = nil
@@ -220,35 +194,34 @@ extension StorageCore {
     private func abandon(_ running: OpenClaim, _ refusal: StoreRefusal) {
         marks.giveBack(running.row.markSlot)
         refuse(running.address, refusal)
-        for waiter in running.waiters { refuse(waiter.address, refusal) }
+        for waiter in running.machine.claimNotStored(epoch: running.row.id) { refuse(waiter, refusal) }
     }
 
-    /// The outcome is not stored: the key is unknown from here on, and after a restart, which the mark's slot tells.
+    /// The outcome is not stored: the key is unknown from here on, and after a restart, which the mark's slot tells. A released key
+    /// provably was not executed and stays free; a claim then replaces the row.
     func hold(_ running: OpenClaim, _ pending: PendingOutcome, _ refusal: StoreRefusal) {
         let key = running.row.key
         open[key] = nil
         outbox.add(pending.address, .stored(.failed(refusal)))
-        if let successor = pending.successor { abandon(successor, refusal) }
         var row = running.row
         row.state = .unknown
         row.cause = .notStored
         if case .released = pending.outcome {
-            // Provably not executed, so the next attempt may run; it replaces the row.
             held[key] = HeldRecord(row: row, isFree: true)
-            for waiter in running.waiters { refuse(waiter.address, refusal) }
+            if let successor = pending.successor { abandon(successor, refusal) }
             return
         }
-        marks.markNotStored(slot: running.row.markSlot, epoch: running.row.id)
+        marks.markNotStored(slot: row.markSlot, epoch: row.id)
         held[key] = HeldRecord(row: row, isFree: false)
         figures.unknowns += 1
-        for waiter in running.waiters { outbox.add(waiter.address, .unknown(.notStored)) }
+        for waiter in pending.waiters { outbox.add(waiter, .unknown(.notStored)) }
     }
 
     /// Writes down what is only held in memory. Called from time to time; an error leaves it for the next.
     func writeHeld() {
         guard engine != nil, changes.isEmpty, !held.isEmpty else { return }
         for record in held.values.prefix(EmbeddedLimits.expiryStepMax) where open[record.row.key] == nil {
-            amend(from: record.row, to: record.isFree ? nil : record.row, answer: nil, octets: nil, reply: .held(record))
+            amend(from: record.row, to: record.isFree ? nil : record.row, reply: .held(record))
         }
         commitChanges()
     }

@@ -6,6 +6,12 @@ struct Listing {
     var address: ReplyAddress
     var cursor: UInt64 = 0
     var found: [RecordSummary] = []
+
+    /// Rows come in the order of their expiry, so the oldest are known only at the end; no more than are asked for are kept.
+    mutating func keepOldest() {
+        found.sort { ($0.claimedAtMilliseconds, $0.epoch) < ($1.claimedAtMilliseconds, $1.epoch) }
+        found.removeLast(max(0, found.count - max(0, filter.countMax)))
+    }
 }
 
 extension StorageCore {
@@ -31,12 +37,12 @@ extension StorageCore {
         now = clock.milliseconds()
         do throws(StorageError) {
             let rows = try engine.rows(from: listing.cursor, to: .max >> 1, countMax: EmbeddedLimits.listStepMax)
-            for case .row(let row) in rows where listing.found.count < listing.filter.countMax {
+            for case .row(let row) in rows {
                 if let summary = summary(of: current(row), listing.filter) { listing.found.append(summary) }
             }
+            listing.keepOldest()
             if let last = rows.last?.id { listing.cursor = last + 1 }
-            if rows.count < EmbeddedLimits.listStepMax || listing.found.count >= listing.filter.countMax {
-                listing.found.sort { ($0.claimedAtMilliseconds, $0.epoch) < ($1.claimedAtMilliseconds, $1.epoch) }
+            if rows.count < EmbeddedLimits.listStepMax {
                 outbox.add(listing.address, .listed(listing.found))
                 listings.removeFirst()
             } else {
@@ -60,28 +66,26 @@ extension StorageCore {
         if let states = filter.states, !states.contains(row.state) { return nil }
         if let route = filter.route, route != row.route { return nil }
         var summary = row.summary
-        summary.waiters = running?.waiters.count ?? 0
+        summary.waiters = running?.machine.waiters.count ?? 0
         return summary
     }
 
     func handleResolve(_ key: RecordKey, _ resolution: Resolution, _ address: ReplyAddress) {
         commitChanges()
         guard engine != nil else { return outbox.add(address, .resolved(.failed(.failed))) }
-        if open[key] != nil { return outbox.add(address, .resolved(.refused(.inFlight))) }
-        guard let row = standingRow(key), now < row.expiresAtMilliseconds else {
+        guard let row = open[key]?.row ?? standingRow(key) else {
             return outbox.add(address, .resolved(engine == nil ? .failed(.failed) : .notFound))
         }
-        switch resolution {
-        case .answer(let answer):
-            guard row.state == .unknown else { return outbox.add(address, .resolved(.refused(row.state))) }
+        var machine = open[key]?.machine ?? row.machine
+        switch machine.resolve(resolution, nowMilliseconds: now) {
+        case .notFound: outbox.add(address, .resolved(.notFound))
+        case .refused(let state): outbox.add(address, .resolved(.refused(state)))
+        case .forgotten: amend(from: row, to: nil, reply: .resolved(address))
+        case .answered:
+            guard case .answer(let answer) = resolution else { return }
             var amended = row
-            let octets = amended.apply(.answered(answer))
-            amend(from: row, to: amended, answer: .answered(answer), octets: octets, reply: .resolved(address))
-        case .release:
-            guard row.state == .unknown else { return outbox.add(address, .resolved(.refused(row.state))) }
-            amend(from: row, to: nil, answer: nil, octets: nil, reply: .resolved(address))
-        case .forget:
-            amend(from: row, to: nil, answer: nil, octets: nil, reply: .resolved(address))
+            amended.take(machine)
+            amend(from: row, to: amended, outcome: .answered(answer), reply: .resolved(address))
         }
     }
 }

@@ -9,7 +9,7 @@ extension StorageCore {
         guard let engine, changes.isEmpty else { return false }
         now = clock.milliseconds()
         // Ids rise with the second of expiry, so everything below the current second has expired.
-        let end = now / 1000 << 24
+        let end = (now / 1000) << 24
         var ids: [UInt64] = []
         var expired: [RecordRow] = []
         do throws(StorageError) {
@@ -109,9 +109,14 @@ extension StorageCore {
         for (key, record) in held {
             if openOnDisk.contains(key) {
                 if !record.isFree { unknowns += 1 }
-            } else {
-                // The outcome is on disk after all, or the release is.
-                settled.append(key)
+                continue
+            }
+            // The outcome is on disk after all, or the release is.
+            settled.append(key)
+            if !record.isFree, !index.contains(hash: key.indexHash, id: record.row.id) {
+                operations.append(.insert(record.row))
+                index.insert(hash: key.indexHash, id: record.row.id)
+                unknowns += 1
             }
         }
         if !operations.isEmpty { try engine.commit(operations, isSynced: true) }
@@ -124,28 +129,18 @@ extension StorageCore {
 
     // MARK: End
 
-    /// Refuses what waits, and settles the claims whose owners stop with this process.
+    /// Refuses what waits and gives the files up. Rows of open claims stay as they are: the next start reads in the marks, which their
+    /// owners may still set, what has to become of each.
     func close() {
         isClosing = true
         commitChanges()
         while !listings.isEmpty { refuse(listings.removeFirst().address, .closing) }
-        writeHeld()
         for running in open.values {
-            for waiter in running.waiters { refuse(waiter.address, .closing) }
-            switch marks.mark(slot: running.row.markSlot, epoch: running.row.id) {
-            case .unsent:
-                amend(from: running.row, to: nil, answer: nil, octets: nil, reply: .none)
-            case .sent, .notStored, .other:
-                var amended = running.row
-                amended.state = .unknown
-                amended.cause = .ownerDied
-                amend(from: running.row, to: amended, answer: nil, octets: nil, reply: .none)
-            }
+            for waiter in running.machine.waiters { refuse(waiter, .closing) }
         }
         open.removeAll()
-        commitChanges()
-        outbox.deliver()
-        publish()
+        writeHeld()
+        deliver()
         engine?.close(isIntact: true)
         engine = nil
         giveUpDirectory()

@@ -15,6 +15,8 @@ final class StorageCore {
     let database: String
     /// Held until the store is closed.
     private var directory: StoreDirectory?
+    /// Called with the figures before replies go out, so that who has a reply finds it counted.
+    var onPublish: (StoreStatistics) -> Void = { _ in }
     /// The store went down.
     var onFailure: (StorageError) -> Void = { _ in }
 
@@ -36,7 +38,10 @@ final class StorageCore {
     var now: UInt64 = 0
     var isClosing = false
 
-    var sequence: UInt32
+    private var sequence: UInt32
+    /// Ids of this second and earlier ones may be taken already.
+    private var takenThroughSecond: UInt64
+    private var latestSecond: UInt64 = 0
     var commitsSinceMeasurement = 0
     var expiryCursor: UInt64 = 0
 
@@ -47,7 +52,8 @@ final class StorageCore {
         marks = opened.marks
         index = opened.index
         engine = opened.engine
-        sequence = opened.sequence
+        sequence = UInt32(truncatingIfNeeded: opened.lastID & 0xFF_FFFF)
+        takenThroughSecond = opened.lastID >> 24
         figures.unknowns = opened.unknowns
         database = opened.directory.database
         directory = consume opened.directory
@@ -79,25 +85,30 @@ final class StorageCore {
 
     /// Answers what needs no commit, commits the rest, answers that.
     func finishBatch() {
-        outbox.deliver()
-        guard !changes.isEmpty else {
-            publish()
-            return
+        deliver()
+        // Waiters that run again what has become unknown make changes of their own.
+        while !changes.isEmpty {
+            commitChanges()
+            deliver()
         }
-        commitChanges()
-        outbox.deliver()
-        publish()
         tidy()
     }
 
-    func giveUpDirectory() {
-        directory = nil
+    /// Sends the replies that are ready.
+    func deliver() {
+        publish()
+        outbox.deliver()
     }
 
     func publish() {
         figures.isUp = engine != nil
         figures.records = index.count
         figures.openClaims = open.count
+        onPublish(figures)
+    }
+
+    func giveUpDirectory() {
+        directory = nil
     }
 
     // MARK: Claims
@@ -105,106 +116,124 @@ final class StorageCore {
     private func handleClaim(_ claim: Claim, _ address: ReplyAddress) {
         figures.claims &+= 1
         guard !isClosing else { return refuse(address, .closing) }
+        if isChanging(claim.key) { commitChanges() }
+        decide(claim, address, isWaiting: false)
+    }
+
+    /// Whether what stands under the key waits for a commit; a claim that waits for it can be joined all the same.
+    private func isChanging(_ key: RecordKey) -> Bool {
+        if let running = open[key] { return running.phase == .completing }
+        return !amendedKeys.isEmpty && amendedKeys.contains(key)
+    }
+
+    /// No change of the key is pending, except that its claim may be. `isWaiting`: it has been told that it joined.
+    func decide(_ claim: Claim, _ address: ReplyAddress, isWaiting: Bool) {
         guard engine != nil else { return refuse(address, .failed) }
         if let running = open[claim.key] {
-            guard running.phase == .completing else { return join(running, claim, address) }
-            commitChanges()
-            return reconsider(claim, address)
+            let action = running.machine.claim(claim, from: address, newEpoch: 0, nowMilliseconds: now)
+            if action == .joined { running.resenders.note(claim, address) }
+            return perform(action, claim, address, running.row, isWaiting: isWaiting)
         }
-        if amendedKeys.contains(claim.key) {
-            commitChanges()
-            return reconsider(claim, address)
-        }
-        decide(claim, address)
-    }
-
-    /// After a commit, which may have changed everything, the engine included.
-    private func reconsider(_ claim: Claim, _ address: ReplyAddress) {
-        guard engine != nil else { return refuse(address, .failed) }
-        if let running = open[claim.key] { return join(running, claim, address) }
-        decide(claim, address)
-    }
-
-    private func join(_ running: OpenClaim, _ claim: Claim, _ address: ReplyAddress) {
-        guard running.row.fingerprint == claim.fingerprint else { return outbox.add(address, .mismatch) }
-        guard claim.joins else { return outbox.add(address, .inFlight) }
-        guard running.waiters.count < claim.waitersMax else { return outbox.add(address, .tooManyWaiters) }
-        running.waiters.append(OpenClaim.Waiter(claim: claim, address: address))
-        outbox.add(address, .joined)
-    }
-
-    /// No claim is open under the key and no change pending.
-    private func decide(_ claim: Claim, _ address: ReplyAddress) {
         if !held.isEmpty, let record = held[claim.key] {
-            if record.isFree { return start(claim, address, replaced: record.row) }
-            return decide(claim, address, standing: record.row, answer: nil)
+            return decide(claim, address, standing: record.row, isFree: record.isFree, isWaiting: isWaiting)
         }
-        if let entry = cache.find(claim.key) {
-            return decide(claim, address, standing: entry.row, answer: entry.answer)
+        if let row = cache.row(of: claim.key) {
+            return decide(claim, address, standing: row, isWaiting: isWaiting)
         }
         switch findRow(claim.key) {
-        case .absent: start(claim, address, replaced: nil)
-        case .row(let row): decide(claim, address, standing: row, answer: nil)
+        case .absent: decide(claim, address, standing: nil, isWaiting: isWaiting)
+        case .row(let row): decide(claim, address, standing: row, isWaiting: isWaiting)
         case .corrupt: refuse(address, .corrupt)
         case .failed: refuse(address, .failed)
         }
     }
 
-    private func decide(_ claim: Claim, _ address: ReplyAddress, standing row: RecordRow, answer: RecordedAnswer?) {
-        guard now < row.expiresAtMilliseconds else { return start(claim, address, replaced: row) }
-        guard row.fingerprint == claim.fingerprint else { return outbox.add(address, .mismatch) }
-        switch row.state {
-        case .completed, .tombstone:
-            if claim.runsAfterDelivery && row.isDelivered { return start(claim, address, replaced: row) }
-            replay(row, answer, address)
-        case .unknown:
-            if claim.resendsUnknown { return start(claim, address, replaced: row) }
-            outbox.add(address, .unknown(row.cause ?? .ownerDied))
-        case .inFlight:
+    private func decide(_ claim: Claim, _ address: ReplyAddress, standing row: RecordRow?, isFree: Bool = false, isWaiting: Bool) {
+        if let row, row.state == .inFlight {
             // Neither open nor held, so its owner is gone. Opening resolves these; to guess otherwise would run it twice.
-            outbox.add(address, .unknown(.ownerDied))
+            return outbox.add(address, .unknown(.ownerDied))
+        }
+        let standing = isFree ? RecordMachine() : row?.machine ?? RecordMachine()
+        var machine = standing
+        var id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+        let action = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
+        guard case .claim = action else { return perform(action, claim, address, row, isWaiting: isWaiting) }
+        while isTaken(id) {
+            machine = standing
+            id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+            _ = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
+        }
+        guard open.count < options.openClaimsMax, !isFull() else { return refuse(address, .full) }
+        let running = OpenClaim(machine: machine, row: makeRow(claim, id), address: address)
+        open[claim.key] = running
+        changes.append(.claim(running, replaced: row))
+        changeBytes += RecordRow.bytesMax
+    }
+
+    /// Everything but a claim.
+    private func perform(
+        _ action: RecordMachine.ClaimAction, _ claim: Claim, _ address: ReplyAddress, _ row: RecordRow?, isWaiting: Bool
+    ) {
+        switch action {
+        case .claim: preconditionFailure("a claim is started where its row is made")
+        case .joined: if !isWaiting { outbox.add(address, .joined) }
+        case .inFlight: outbox.add(address, .inFlight)
+        case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
+        case .mismatch: outbox.add(address, .mismatch)
+        case .unknown(let cause): outbox.add(address, .unknown(cause))
+        case .replay, .notKept: if let row { replay(row, address) }
         }
     }
 
-    private func replay(_ row: RecordRow, _ cached: RecordedAnswer?, _ address: ReplyAddress) {
-        figures.replays &+= 1
-        if let cached { return outbox.add(address, .recorded(cached, epoch: row.id)) }
-        guard let octets = readAnswer(row.id) else {
-            return refuse(address, engine == nil ? .failed : .corrupt)
+    private func replay(_ row: RecordRow, _ address: ReplyAddress) {
+        if let answer = cache.answer(of: row.key, epoch: row.id) {
+            figures.replays &+= 1
+            return outbox.add(address, .recorded(answer, epoch: row.id))
         }
-        switch (row.state, AnswerCoding.decode(octets)) {
-        case (.completed, .answer(let answer)):
-            cache.insert(RecordCache.Entry(row: row, answer: answer))
-            outbox.add(address, .recorded(answer, epoch: row.id))
-        case (.tombstone, .tombstone(let tombstone)):
-            outbox.add(address, .notKept(tombstone))
-        default:
+        guard let octets = readAnswer(row.id) else { return refuse(address, engine == nil ? .failed : .corrupt) }
+        do throws(RecordCodingError) {
+            switch (row.state, try RecordCoding.decode(octets.span, key: row.key, epoch: row.id)) {
+            case (.completed, .answered(let answer)):
+                figures.replays &+= 1
+                cache.insert(RecordCache.Entry(row: row, answer: answer))
+                outbox.add(address, .recorded(answer, epoch: row.id))
+            case (.tombstone, .notKept(let tombstone)):
+                outbox.add(address, .notKept(tombstone))
+            default:
+                refuse(address, .corrupt)
+            }
+        } catch {
             refuse(address, .corrupt)
         }
     }
 
-    private func start(_ claim: Claim, _ address: ReplyAddress, replaced: RecordRow?) {
-        guard open.count < options.openClaimsMax, !isFull() else { return refuse(address, .full) }
-        let running = OpenClaim(row: makeRow(claim), phase: .claiming, address: address)
-        open[claim.key] = running
-        changes.append(.claim(running, replaced: replaced))
-        changeBytes += RecordRow.bytesMax
-    }
-
-    func makeRow(_ claim: Claim) -> RecordRow {
-        let (sum, overflows) = now.addingReportingOverflow(claim.retentionMilliseconds)
-        // An id has 39 bits for seconds.
-        let expiry = overflows ? EmbeddedStore.timeMax : min(sum, EmbeddedStore.timeMax)
-        let id = nextID(expiresAtMilliseconds: expiry)
-        return RecordRow(
+    private func makeRow(_ claim: Claim, _ id: UInt64) -> RecordRow {
+        RecordRow(
             id: id, key: claim.key, fingerprint: claim.fingerprint, state: .inFlight, kind: claim.kind, cause: nil,
-            durability: claim.durability, owner: owner, claimedAtMilliseconds: now, expiresAtMilliseconds: expiry,
-            markSlot: marks.take(epoch: id), route: claim.route)
+            durability: claim.durability, owner: owner, claimedAtMilliseconds: now,
+            expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds), markSlot: marks.take(epoch: id), route: claim.route)
     }
 
-    func nextID(expiresAtMilliseconds: UInt64) -> UInt64 {
+    private func expiry(after retentionMilliseconds: UInt64) -> UInt64 {
+        let (sum, overflows) = now.addingReportingOverflow(retentionMilliseconds)
+        return overflows ? EmbeddedStore.timeMax : min(sum, EmbeddedStore.timeMax)
+    }
+
+    private func nextID(expiresAtMilliseconds: UInt64) -> UInt64 {
+        let second = expiresAtMilliseconds / 1000
+        latestSecond = max(latestSecond, second)
         sequence = (sequence &+ 1) & 0xFF_FFFF
-        return expiresAtMilliseconds / 1000 << 24 | UInt64(sequence)
+        if sequence == 0 { takenThroughSecond = max(takenThroughSecond, latestSecond) }
+        return second << 24 | UInt64(sequence)
+    }
+
+    /// Ids differ by their second or their sequence number. Both can only meet those of an earlier process, or of this one 16 million
+    /// claims ago; there the table is asked.
+    private func isTaken(_ id: UInt64) -> Bool {
+        guard id >> 24 <= takenThroughSecond, let engine else { return id == 0 }
+        // An error shows again in the commit.
+        guard let stored = try? engine.read(id), case .absent = stored else { return self.engine != nil }
+        return id == 0
     }
 
     func refuse(_ address: ReplyAddress, _ refusal: StoreRefusal) {
@@ -219,7 +248,7 @@ final class StorageCore {
     // MARK: Outcomes
 
     private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
-        if open[reference.key]?.phase == .completing || amendedKeys.contains(reference.key) { commitChanges() }
+        if isChanging(reference.key) { commitChanges() }
         if let running = open[reference.key] {
             guard running.row.id == reference.epoch, running.phase == .running else { return outbox.add(address, .stored(.stale)) }
             return complete(running, outcome, address)
@@ -228,15 +257,38 @@ final class StorageCore {
     }
 
     private func complete(_ running: OpenClaim, _ outcome: Outcome, _ address: ReplyAddress) {
-        var pending = PendingOutcome(outcome: outcome, row: running.row, octets: nil, address: address, successor: nil)
-        pending.octets = pending.row?.apply(outcome)
-        switch outcome {
-        case .answered, .notKept: break
-        case .unknown:
-            if let position = running.waiters.firstIndex(where: \.claim.resendsUnknown) { promote(position, of: running, in: &pending) }
-        case .released:
-            pending.row = nil
-            if !running.waiters.isEmpty { promote(0, of: running, in: &pending) }
+        let row = running.row
+        let retention = row.expiresAtMilliseconds &- row.claimedAtMilliseconds
+        let nextExpiry = expiry(after: retention)
+        var nextEpoch: UInt64 = 0
+        if !running.machine.waiters.isEmpty {
+            repeat { nextEpoch = nextID(expiresAtMilliseconds: nextExpiry) } while isTaken(nextEpoch)
+        }
+        let action = running.machine.complete(
+            RecordMachine.Ending(outcome), epoch: row.id, nextEpoch: nextEpoch, nextExpiresAtMilliseconds: nextExpiry)
+        var pending = PendingOutcome(outcome: outcome, address: address)
+        switch action {
+        case .stale: return outbox.add(address, .stored(.stale))
+        case .freed: break
+        case .handedOver(let next):
+            var nextRow = row
+            nextRow.id = nextEpoch
+            nextRow.claimedAtMilliseconds = now
+            nextRow.expiresAtMilliseconds = nextExpiry
+            nextRow.markSlot = marks.take(epoch: nextEpoch)
+            let successor = OpenClaim(machine: running.machine, row: nextRow, address: next)
+            successor.resenders = running.resenders
+            pending.successor = successor
+        case .settled(let waiters):
+            var settled = row
+            settled.take(running.machine)
+            pending.waiters = waiters
+            do throws(RecordCodingError) {
+                pending.octets = try settled.encode(outcome)
+            } catch {
+                return hold(running, pending, .failed)
+            }
+            pending.row = settled
         }
         guard engine != nil else { return hold(running, pending, .failed) }
         running.phase = .completing
@@ -244,48 +296,57 @@ final class StorageCore {
         changeBytes += (pending.octets?.count ?? 0) + RecordRow.bytesMax
     }
 
-    private func promote(_ position: Int, of running: OpenClaim, in pending: inout PendingOutcome) {
-        guard engine != nil, !isClosing else { return }
-        let waiter = running.waiters.remove(at: position)
-        pending.row = nil
-        pending.successor = OpenClaim(row: makeRow(waiter.claim), phase: .claiming, address: waiter.address)
-    }
-
     /// The answer of a claim whose outcome was given as unknown.
     private func completeLate(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
         guard engine != nil else { return outbox.add(address, .stored(.failed(.failed))) }
-        switch outcome {
-        case .answered, .notKept: break
-        case .unknown, .released: return outbox.add(address, .stored(.stale))
-        }
-        guard let row = standingRow(reference.key), row.id == reference.epoch, row.state == .unknown else {
+        guard let row = standingRow(reference.key), row.state == .unknown else {
             return outbox.add(address, .stored(engine == nil ? .failed(.failed) : .stale))
         }
-        var amended = row
-        let octets = amended.apply(outcome)
-        amend(from: row, to: amended, answer: outcome, octets: octets, reply: .stored(address))
+        var machine = row.machine
+        let action = machine.complete(
+            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: 0, nextExpiresAtMilliseconds: 0)
+        switch action {
+        case .stale, .handedOver: outbox.add(address, .stored(.stale))
+        case .freed: amend(from: row, to: nil, reply: .stored(address))
+        case .settled:
+            var amended = row
+            amended.take(machine)
+            guard amended != row else { return outbox.add(address, .stored(.durable)) }
+            amend(from: row, to: amended, outcome: outcome, reply: .stored(address))
+        }
     }
 
-    func amend(from: RecordRow, to: RecordRow?, answer: Outcome?, octets: [UInt8]?, reply: AmendReply) {
+    /// Changes a record that no running claim owns.
+    func amend(from: RecordRow, to: RecordRow?, outcome: Outcome? = nil, reply: AmendReply) {
+        var to = to
+        var octets: [UInt8]?
+        var answer: RecordedAnswer?
+        if let outcome {
+            if case .answered(let recorded) = outcome { answer = recorded }
+            do throws(RecordCodingError) {
+                octets = try to?.encode(outcome)
+            } catch {
+                return failed(.amend(from: from, to: to, answer: nil, octets: nil, reply: reply), .failed)
+            }
+        }
         changes.append(.amend(from: from, to: to, answer: answer, octets: octets, reply: reply))
         amendedKeys.insert(from.key)
         changeBytes += (octets?.count ?? 0) + RecordRow.bytesMax
     }
 
     private func handleLeave(_ key: RecordKey, _ address: ReplyAddress) {
-        if open[key]?.phase == .completing { commitChanges() }
-        guard let running = open[key], !running.waiters.isEmpty else { return }
-        running.waiters.removeAll { $0.address == address }
+        if isChanging(key) { commitChanges() }
+        _ = open[key]?.machine.leave(address)
     }
 
     private func handleDelivered(_ reference: ClaimReference) {
-        if open[reference.key]?.phase == .completing || amendedKeys.contains(reference.key) { commitChanges() }
-        guard engine != nil, let row = standingRow(reference.key), row.id == reference.epoch, !row.isDelivered,
-            row.state == .completed || row.state == .tombstone
-        else { return }
+        if isChanging(reference.key) { commitChanges() }
+        guard engine != nil, open[reference.key] == nil, let row = standingRow(reference.key) else { return }
+        var machine = row.machine
+        guard machine.delivered(epoch: reference.epoch) else { return }
         var amended = row
-        amended.isDelivered = true
-        amend(from: row, to: amended, answer: nil, octets: nil, reply: .none)
+        amended.take(machine)
+        amend(from: row, to: amended, reply: .none)
     }
 
     // MARK: Reading
@@ -300,7 +361,7 @@ final class StorageCore {
     /// The record under a key that is not open: held in memory, cached, or read.
     func standingRow(_ key: RecordKey) -> RecordRow? {
         if let record = held[key] { return record.isFree ? nil : record.row }
-        if let entry = cache.find(key) { return entry.row }
+        if let row = cache.row(of: key) { return row }
         if case .row(let row) = findRow(key) { return row }
         return nil
     }
@@ -341,40 +402,6 @@ final class StorageCore {
         } catch {
             // A damaged page holds back its own answers only; any other error stops the store.
             if !error.isCorruption { fail(error) }
-            return nil
-        }
-    }
-}
-
-/// A record that memory knows better than its row.
-struct HeldRecord {
-    /// As it should stand: unknown.
-    var row: RecordRow
-    /// Released: the row should not stand at all.
-    var isFree: Bool
-}
-
-extension RecordRow {
-    /// Takes the outcome over; the octets to store beside the row.
-    mutating func apply(_ outcome: Outcome) -> [UInt8]? {
-        switch outcome {
-        case .answered(let answer):
-            state = .completed
-            cause = nil
-            status = answer.status
-            bodyBytes = UInt64(answer.body.count)
-            return AnswerCoding.encode(answer)
-        case .notKept(let tombstone):
-            state = .tombstone
-            cause = nil
-            status = tombstone.status
-            bodyBytes = tombstone.bodyBytes
-            return AnswerCoding.encode(tombstone)
-        case .unknown(let why):
-            state = .unknown
-            cause = why
-            return nil
-        case .released:
             return nil
         }
     }

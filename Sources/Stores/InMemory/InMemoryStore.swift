@@ -21,8 +21,10 @@ package final class InMemoryStore: RecordStore {
     package func submit(_ requests: consuming [StoreRequest]) {
         let requests = requests
         queue.async {
-            self.core.value.handle(requests)
-            self.figures.withLock { $0 = self.core.value.figures }
+            let core = self.core.value
+            core.handle(requests)
+            self.figures.withLock { $0 = core.figures }
+            core.deliver()
         }
     }
 

@@ -7,58 +7,53 @@ package final class BlockingQueue: Sendable {
 
     struct State {
         var waiting: [Work] = []
-        var waitingStart = 0
-        var running = 0
-
-        var waitingCount: Int { waiting.count - waitingStart }
-
-        mutating func takeFirst() -> Work? {
-            guard waitingStart < waiting.count else {
-                waiting.removeAll(keepingCapacity: waiting.capacity <= 64)
-                waitingStart = 0
-                return nil
-            }
-            defer { waitingStart += 1 }
-            return waiting[waitingStart]
-        }
+        var freeLanes: [Int]
     }
 
-    private let queue: DispatchQueue
-    private let threadsMax: Int
+    /// Serial queues, since Dispatch gives each its own thread: a concurrent one gets no more threads than there are cores.
+    private let lanes: [DispatchQueue]
     private let waitingMax: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     package init(label: String = "blocking", threadsMax: Int = 4, waitingMax: Int = 1024) {
-        queue = DispatchQueue(label: label, attributes: .concurrent)
-        self.threadsMax = threadsMax
+        precondition(threadsMax > 0, "no thread to work on")
+        lanes = (0..<threadsMax).map { DispatchQueue(label: "\(label)-\($0)") }
         self.waitingMax = waitingMax
+        state = Mutex(State(freeLanes: Array(0..<threadsMax)))
     }
 
     /// Runs work as soon as a thread is free, in the order of submission. False when too much waits already; the work is then dropped.
     package func submit(_ work: @escaping Work) -> Bool {
-        enum Decision { case start, waits, refused }
+        enum Decision {
+            case starts(lane: Int)
+            case waits
+            case refused
+        }
         let decision = state.withLock { state -> Decision in
-            if state.running < threadsMax {
-                state.running += 1
-                return .start
-            }
-            guard state.waitingCount < waitingMax else { return .refused }
+            if let lane = state.freeLanes.popLast() { return .starts(lane: lane) }
+            guard state.waiting.count < waitingMax else { return .refused }
             state.waiting.append(work)
             return .waits
         }
-        if decision == .start { queue.async { [self] in run(work) } }
-        return decision != .refused
+        switch decision {
+        case .starts(let lane):
+            lanes[lane].async { [self] in run(work, lane: lane) }
+            return true
+        case .waits: return true
+        case .refused: return false
+        }
     }
 
-    private func run(_ first: @escaping Work) {
+    private func run(_ first: @escaping Work, lane: Int) {
         first()
-        while let work = next() { work() }
+        while let work = next(lane: lane) { work() }
     }
 
-    private func next() -> Work? {
+    /// The next work, or nil after the lane was given back.
+    private func next(lane: Int) -> Work? {
         state.withLock { state in
-            if let work = state.takeFirst() { return work }
-            state.running -= 1
+            if !state.waiting.isEmpty { return state.waiting.removeFirst() }
+            state.freeLanes.append(lane)
             return nil
         }
     }

@@ -31,6 +31,7 @@ package final class Worker: @unchecked Sendable {
     @exclusivity(unchecked) private var slab: ChannelSlab
     @exclusivity(unchecked) private var requeued: [UInt64] = []
     @exclusivity(unchecked) private var requeuedNow: [UInt64] = []
+    @exclusivity(unchecked) private var unfinished: [UInt64] = []
     @exclusivity(unchecked) private var dirty: [UInt64] = []
     @exclusivity(unchecked) private var dirtyNow: [UInt64] = []
     private var hooks: [() -> Void] = []
@@ -38,6 +39,8 @@ package final class Worker: @unchecked Sendable {
     private var lastActionSerial: UInt64 = 0
     private var source: (any DispatchSourceRead)?
     private var isStopped = false
+    /// The flushes of the last batch may have left work for the hooks.
+    private var owesBatch = false
     /// Batches run since the start.
     @exclusivity(unchecked) package private(set) var batches: UInt64 = 0
 
@@ -147,6 +150,14 @@ package final class Worker: @unchecked Sendable {
         dispatchPrecondition(condition: .onQueue(queue))
     }
 
+    /// For paths that run many times in a batch.
+    @inline(__always)
+    func debugAssertOnQueue() {
+        #if DEBUG
+            assertOnQueue()
+        #endif
+    }
+
     // MARK: the loop
 
     private func run() {
@@ -172,7 +183,7 @@ package final class Worker: @unchecked Sendable {
         Transport.wake(eventDescriptor: wakeDescriptor)
     }
 
-    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty }
+    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty || owesBatch }
 
     private func refreshTime() {
         now = .current()
@@ -190,13 +201,19 @@ package final class Worker: @unchecked Sendable {
         for i in 0..<count { deliver(poller[i]) }
         expireTimers()
         runRequeued()
+        finish()
+    }
+
+    /// Hooks, output, and the release of what was closed.
+    private func finish() {
         for hook in hooks { hook() }
         // A flush may call back (drained, failed), and that may make output and work for the hooks again.
-        var rounds = 0
-        while flushDirty(), rounds < 4 {
+        owesBatch = false
+        for _ in 0..<4 {
+            guard flushDirty() else { return slab.releaseRemoved() }
             for hook in hooks { hook() }
-            rounds += 1
         }
+        owesBatch = true
         slab.releaseRemoved()
     }
 
@@ -224,12 +241,17 @@ package final class Worker: @unchecked Sendable {
     }
 
     private func runRequeued() {
-        guard !requeued.isEmpty else { return }
-        swap(&requeued, &requeuedNow)
-        for datum in requeuedNow {
-            if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.requeuedTurn() } }
+        if !requeued.isEmpty {
+            swap(&requeued, &requeuedNow)
+            for datum in requeuedNow {
+                if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.requeuedTurn() } }
+            }
+            requeuedNow.removeAll(keepingCapacity: true)
         }
-        requeuedNow.removeAll(keepingCapacity: true)
+        if !unfinished.isEmpty {
+            requeued.append(contentsOf: unfinished)
+            unfinished.removeAll(keepingCapacity: true)
+        }
     }
 
     /// Whether any channel was flushed.
@@ -265,11 +287,14 @@ package final class Worker: @unchecked Sendable {
         slab.remove(index: UInt32(truncatingIfNeeded: datum))
     }
 
-    func requeue(_ datum: UInt64) {
-        requeued.append(datum)
+    /// Gives a channel a turn at the end of this batch; at that of the next one when it had its share of this.
+    func requeue(_ datum: UInt64, isUnfinished: Bool = false) {
+        debugAssertOnQueue()
+        if isUnfinished { unfinished.append(datum) } else { requeued.append(datum) }
     }
 
     func markDirty(_ datum: UInt64) {
+        debugAssertOnQueue()
         dirty.append(datum)
     }
 }

@@ -87,10 +87,10 @@ package final class Listener: Channel {
         reserve = -1
     }
 
-    private func enqueue() {
+    private func enqueue(isUnfinished: Bool = false) {
         guard !isQueued, isOpen else { return }
         isQueued = true
-        worker.requeue(datum)
+        worker.requeue(datum, isUnfinished: isUnfinished)
     }
 
     private func acceptBurst() {
@@ -98,7 +98,7 @@ package final class Listener: Channel {
         var length: socklen_t = 0
         var left = worker.limits.acceptsPerBatch
         while mayHaveMore, !isPaused, !isResting, isOpen {
-            guard left > 0 else { return enqueue() }
+            guard left > 0 else { return enqueue(isUnfinished: true) }
             left -= 1
             let result = cl_accept(descriptor, &storage, &length)
             if result >= 0 {

@@ -21,7 +21,7 @@ extension StreamChannel {
             let keptCount = kept.count
             // Full: the subclass must consume or resume first.
             guard keptCount <= worker.limits.readBytes else { return }
-            guard reads < worker.limits.readsPerBatch else { return enqueue() }
+            guard reads < worker.limits.readsPerBatch else { return enqueue(isUnfinished: true) }
             reads += 1
             let asked = worker.limits.readBytes
             let result = cl_recv(descriptor, worker.inputScratch + keptCount, asked)

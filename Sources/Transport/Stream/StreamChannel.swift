@@ -4,7 +4,7 @@ internal import CLinux
 ///
 /// Input is read into a buffer that all channels of the worker share, and only what the subclass does not consume is kept; output
 /// waits in pooled blocks. So an idle connection holds no buffer. The overrides are called by the worker, never from within a call
-/// that the subclass makes (except `closed`, see there).
+/// that the subclass makes (except `closed`, see there). An object serves one connection: it can't be opened again.
 open class StreamChannel: Channel {
     struct State: OptionSet {
         let rawValue: UInt16
@@ -254,23 +254,27 @@ open class StreamChannel: Channel {
         close()
     }
 
-    final func enqueue() {
+    final func enqueue(isUnfinished: Bool = false) {
         guard !state.contains(.inQueue), isOpen else { return }
         state.insert(.inQueue)
-        worker.requeue(datum)
+        worker.requeue(datum, isUnfinished: isUnfinished)
     }
 
     private func connectProgressed(_ events: ReadyEvents) {
         guard !events.isDisjoint(with: [.writable, .error, .hangUp]), !state.contains(.connectNoticeDue) else {
-            // Octets that came with the news of an immediate connect.
-            state.insert(.readReady)
+            // The edge is seen here only: what it told is looked at when `connected` was called.
+            noteInput(events)
             return
         }
         let result = cl_socket_error(descriptor)
         guard result == 0 else { return fail(Errno(Int32(truncatingIfNeeded: abs(result)))) }
-        if !events.isDisjoint(with: [.readable, .peerClosed]) { state.insert(.readReady) }
-        if !events.isDisjoint(with: [.peerClosed, .hangUp]) { state.insert(.peerClosed) }
+        noteInput(events)
         connectionMade()
+    }
+
+    private func noteInput(_ events: ReadyEvents) {
+        if !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) { state.insert(.readReady) }
+        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) { state.insert(.peerClosed) }
     }
 
     private func connectionMade() {
