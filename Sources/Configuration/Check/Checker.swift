@@ -33,7 +33,7 @@ struct Checker {
     private mutating func check(_ statements: [Statement], into block: inout CheckedBlock) {
         for statement in statements where !statement.name.isEmpty {
             guard let directive = directive(of: statement, in: block.kind) else { continue }
-            if directive.name == "include" {
+            if directive.isFileInclude {
                 include(statement, directive, into: &block)
             } else {
                 block.statements.append(check(statement, directive, in: block))

@@ -98,7 +98,7 @@ extension Configuration {
             }
         }
         var configuration = Configuration()
-        if case .endpoint(let endpoint) = read(url, .serverURL, option: "--upstream") {
+        if case .server(let endpoint) = read(url, .serverURL, option: "--upstream") {
             configuration.upstreams = [Upstream(name: "upstream", servers: [Upstream.Server(endpoint: endpoint)])]
         }
         if case .endpoint(let address) = read(listen ?? "127.0.0.1:8080", .listenAddress, option: "--listen") {

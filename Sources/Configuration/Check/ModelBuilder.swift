@@ -137,7 +137,7 @@ struct ModelBuilder {
         var upstream = Upstream(name: name, servers: [])
         var places: [Endpoint: SourceRange] = [:]
         for statement in block.all("server") {
-            guard case .endpoint(let endpoint) = statement.values[0] else { continue }
+            guard case .server(let endpoint) = statement.values[0] else { continue }
             if let first = places[endpoint] {
                 log.error(
                     statement.place(0), "the server is given twice", hint: "first at \(log.place(first))")

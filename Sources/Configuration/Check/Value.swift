@@ -8,6 +8,8 @@ enum Value: Sendable, Equatable {
     case size(UInt64)
     case text(String)
     case endpoint(Endpoint)
+    /// The server that an upstream's URL names.
+    case server(Endpoint)
     case permissions(UInt32)
     case statuses(ClosedRange<UInt16>)
     case addressBlock(AddressBlock)
@@ -20,6 +22,8 @@ enum Value: Sendable, Equatable {
         case .duration(let milliseconds): Unit.text(milliseconds, in: Unit.durations)
         case .size(let octets): Unit.text(octets, in: Unit.sizes)
         case .endpoint(let endpoint): endpoint.description
+        case .server(.network(let host, let port)): "http://\(Endpoint.network(host: host, port: port))"
+        case .server(let endpoint): endpoint.description
         case .permissions(let bits): "0" + String(bits, radix: 8)
         case .statuses(let range):
             range.count == 1 ? String(range.lowerBound) : "\(range.lowerBound)-\(range.upperBound)"

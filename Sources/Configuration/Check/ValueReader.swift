@@ -16,7 +16,7 @@ struct ValueReader {
         case .duration(let range): return .duration(try amount(range, Unit.durations, what: "duration"))
         case .size(let range): return .size(try amount(range, Unit.sizes, what: "size"))
         case .listenAddress: return .endpoint(try listenAddress())
-        case .serverURL: return .endpoint(try serverURL())
+        case .serverURL: return .server(try serverURL())
         case .filePath: return .text(try filePath(what: "path"))
         case .logDestination: return .text(try logDestination())
         case .pattern, .parameterName: return .text(try nonEmpty())

@@ -144,6 +144,16 @@ enum ValueType: Sendable {
 }
 
 extension Directive {
+    /// Whether it brings in other files, and so stands for what these hold.
+    var isFileInclude: Bool {
+        if case .value(.pattern) = forms.first?.parameters.first { true } else { false }
+    }
+
+    /// Whether it stands at the top level for all, and in inner blocks for one.
+    var isShared: Bool {
+        blocks.count > 1 && blocks.contains(.top)
+    }
+
     /// `name arguments;` in all its forms, for the reference.
     var syntax: [String] {
         var simple: [[String]] = []

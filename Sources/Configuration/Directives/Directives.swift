@@ -6,8 +6,11 @@ enum Directives {
         byBlock[block]?[name]
     }
 
+    /// In the order in which they are shown.
     static func `in`(_ block: BlockKind) -> [Directive] {
-        all.filter { $0.blocks.contains(block) }
+        let entries = all.filter { $0.blocks.contains(block) }
+        // A route's own come before those that it may take over from the top level.
+        return block == .top ? entries : entries.filter { !$0.isShared } + entries.filter(\.isShared)
     }
 
     /// Whether some block knows the name.
@@ -320,7 +323,7 @@ extension Directives {
             name: "record", blocks: [.idempotency], forms: [.of(.many(.statuses))],
             defaultNote: "every final status on no other list, 500 included",
             help: "Answers that are kept and replayed. The three lists move statuses away from their default place.",
-            example: "503"),
+            example: "500"),
         Directive(
             name: "release", blocks: [.idempotency], forms: [.of(.many(.statuses))],
             defaultText: "401 403 407 408 421 425 429 503",

@@ -10,7 +10,7 @@ enum Dump {
     }
 
     private static func members(of block: CheckedBlock) -> [JSON.Member] {
-        Directives.in(block.kind).filter { $0.name != "include" }.map { directive in
+        Directives.in(block.kind).filter { !$0.isFileInclude }.map { directive in
             JSON.Member(name: directive.name, value: value(of: directive, in: block))
         }
     }
@@ -22,10 +22,9 @@ enum Dump {
             let values = directive.defaultValues
             return .array(values.isEmpty ? [] : [arguments(values, of: directive)])
         }
-        // The status lists hold for all statuses, whichever the file names.
-        let isWhole = directive.forms.count == 1 && block.effective[directive.name] != nil
-        if let statement = given.first, !isWhole { return entry(statement) }
-        let values = block.values(directive.name)
+        // What holds may be more than the file names: the status lists do so.
+        if let statement = given.first, block.effective[directive.name] == nil { return entry(statement) }
+        let values = block.effective[directive.name] ?? block.values(directive.name)
         guard !values.isEmpty else { return .null }
         guard directive.hasBlock else { return arguments(values, of: directive) }
         return entry(CheckedStatement(directive: directive, source: .absent, values: values))
@@ -89,7 +88,7 @@ package enum Schema {
     }()
 
     private static func object(_ kind: BlockKind, value: JSON? = nil) -> [JSON.Member] {
-        let directives = Directives.in(kind).filter { $0.name != "include" }
+        let directives = Directives.in(kind).filter { !$0.isFileInclude }
         var properties = directives.map { JSON.Member(name: $0.name, value: property($0)) }
         var required = directives.map(\.name)
         if let value {

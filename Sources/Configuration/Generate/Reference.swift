@@ -18,7 +18,7 @@ package enum Reference {
         ]
         for kind in BlockKind.allCases {
             lines += ["", "## \(title(kind))"]
-            for directive in Directives.in(kind) where kind == .top || directive.name != "include" {
+            for directive in Directives.in(kind) where kind == .top || !directive.isFileInclude {
                 lines += entry(directive, in: kind)
             }
         }
