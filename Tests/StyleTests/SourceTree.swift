@@ -44,7 +44,9 @@ enum SourceTree {
     static func filesAtTop() -> [SourceFile] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: root.path)) ?? []
         // Not kept in the repository: the resolver writes the one, and a work tree has the other.
-        return names.filter { $0 != "Package.resolved" && $0 != ".git" }.sorted().compactMap { read(root.appending(path: $0)) }
+        return names.filter { $0 != "Package.resolved" && $0 != ".git" }.sorted().compactMap {
+            read(root.appending(path: $0))
+        }
     }
 
     private static func read(_ url: URL) -> SourceFile? {
