@@ -39,6 +39,7 @@ let package = Package(
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),
+        .testTarget(name: "StyleTests", dependencies: ["oncegate"]),
     ],
     swiftLanguageModes: [.v6]
 )

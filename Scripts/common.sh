@@ -51,7 +51,7 @@ build_packages=(libsqlite3-dev libssl-dev pkg-config)
 
 # Builds the release executable and prints its path.
 build_release() {
-    swift build -c release --static-swift-stdlib --product oncegate >&2
+    swift build -c release --static-swift-stdlib --product oncegate >&2 || return 1
     printf '%s/oncegate\n' "$(swift build -c release --static-swift-stdlib --show-bin-path)"
 }
 
