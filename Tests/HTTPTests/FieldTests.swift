@@ -90,9 +90,9 @@ struct FieldTests {
     func hopByHop() throws {
         let text =
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-a, trailer, Server\r\nKeep-Alive: b\r\n"
-                + "Proxy-Connection: c\r\nTE: d\r\nUpgrade: e\r\n"
+            + "Proxy-Connection: c\r\nTE: d\r\nUpgrade: e\r\n"
             + "x-A: f\r\nTrailer: g\r\nX-A: h\r\nServer: i\r\nProxy-Authorization: j\r\n"
-                + "Proxy-Authenticate: k\r\nHTTP2-Settings: l\r\nkeep: m\r\n"
+            + "Proxy-Authenticate: k\r\nHTTP2-Settings: l\r\nkeep: m\r\n"
             + "Transfer-Encoding: chunked\r\n\r\n"
         var head = try parseRequest(text)
         try head.fields.markHopByHop(keepsTrailer: true)

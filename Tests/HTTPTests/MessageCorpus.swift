@@ -19,7 +19,7 @@ enum MessageCorpus {
         "PUT /c HTTP/1.1\r\nHost: [2001:db8::1]:8443\r\nTE: gzip;q=0.5, trailers\r\n"
             + "Connection: TE, keep-alive\r\nTransfer-Encoding: CHUNKED\r\nTrailer: X-Sum\r\n\r\n"
             + "4\r\nWiki\r\n6;a=b;c=\"q\\\"\\\\;\"\r\npedia \r\n00E; x\r\nin \r\n\r\nchunks.\r\n"
-                + "0;last\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\nDELETE /d HTTP/1.1\r\nHost: a\r\n\r\n",
+            + "0;last\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\nDELETE /d HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\r\nGET /older HTTP/1.0\r\n\r\n",
         "M-SEARCH /x HTTP/1.1\r\nHost: a\r\nVia: \u{e9}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         "TRACE /t HTTP/1.1\r\nHost: a\r\n\r\n",
