@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 import Transport
 
@@ -6,12 +5,12 @@ import Transport
 struct ResolverTests {
     /// Answers lookups as told, one after the other, each when it is let go.
     final class Script: Sendable {
-        let answers: Mutex<[Resolver.Answer]>
+        let answers: Locked<[Resolver.Answer]>
         let asked = Recorder<String>()
         let gate = Semaphore()
 
         init(_ answers: [Resolver.Answer]) {
-            self.answers = Mutex(answers)
+            self.answers = Locked(answers)
         }
 
         func lookup(_ host: String, _ port: UInt16) -> Resolver.Answer {
@@ -30,13 +29,16 @@ struct ResolverTests {
         let worker = harness.worker
         let (first, second) = (first, second)
         let script = Script([
-            .failure(.temporary), .success([first, second]), .failure(.notFound), .success([second, first]), .success([second]),
+            .failure(.temporary), .success([first, second]), .failure(.notFound), .success([second, first]),
+            .success([second]),
         ])
         let resolver = Resolver(queue: BlockingQueue(threadsMax: 1), lookup: script.lookup)
         let answers = Recorder<[SocketAddress]>()
         let name = worker.performAndWait {
             WorkerBound(
-                ResolvedName(host: "api.test", port: 80, resolver: resolver, worker: worker) { answers.append($0.addresses) },
+                ResolvedName(host: "api.test", port: 80, resolver: resolver, worker: worker) {
+                    answers.append($0.addresses)
+                },
                 worker: worker)
         }
         func lookUp() {
@@ -123,7 +125,8 @@ struct ResolverTests {
             Issue.record("no localhost")
             return
         }
-        #expect(addresses.contains(.v4(0x7F00_0001, port: 8080)) || addresses.contains(.v6(high: 0, low: 1, port: 8080)))
+        #expect(
+            addresses.contains(.v4(0x7F00_0001, port: 8080)) || addresses.contains(.v6(high: 0, low: 1, port: 8080)))
         #expect(Set(addresses).count == addresses.count)
     }
 }

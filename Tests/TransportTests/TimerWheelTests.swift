@@ -44,7 +44,9 @@ struct TimerWheelTests {
     @Test func firesAtTheFirstTickNotBeforeTheDeadline() {
         let start = Instant(nanoseconds: 1000 * tick + 5)
         // Around every boundary of the levels, from each alignment of the start.
-        let distances: [UInt64] = [0, 1, 2, 254, 255, 256, 257, 511, 512, 65535, 65536, 65537, 65791, 1 << 24, 1 << 24 + 1, 1 << 25]
+        let distances: [UInt64] = [
+            0, 1, 2, 254, 255, 256, 257, 511, 512, 65535, 65536, 65537, 65791, 1 << 24, 1 << 24 + 1, 1 << 25,
+        ]
         for offset: UInt64 in [0, 1, 23, 255, 256, 65535] {
             for distance in distances {
                 for extra: UInt64 in [0, 1, tick - 1] {

@@ -1,12 +1,12 @@
 /// Deadlines of a worker, kept so that moving one later costs a store.
 ///
-/// Pure: time comes in as an argument. Three levels of 256 buckets; a tick is 2^23 ns ≈ 8.4 ms, so the levels reach 2.1 s, 9 min and
-/// 38 h. An entry stands in the bucket of the tick at which it is looked at next, never later than its deadline's tick; what is found
-/// there too early is filed again by its present deadline. A deadline never fires early, and at most one tick late plus the
-/// caller's own delay. Deadlines that pass in one call of
-/// `advance` come in the order of their ticks.
+/// Pure: time comes in as an argument. Three levels of 256 buckets; a tick is 2^23 ns ≈ 8.4 ms, so the levels reach
+/// 2.1 s, 9 min and 38 h. An entry stands in the bucket of the tick at which it is looked at next, never later than
+/// its deadline's tick; what is found there too early is filed again by its present deadline. A deadline never fires
+/// early, and at most one tick late plus the caller's own delay. Deadlines that pass in one call of `advance` come in
+/// the order of their ticks.
 ///
-///     level 0: tick & 255      level 1: tick >> 8 & 255      level 2: tick >> 16 & 255      farther: the last bucket of level 2
+///     level 0: tick & 255    level 1: tick >> 8 & 255    level 2: tick >> 16 & 255    farther: last of level 2
 package final class TimerWheel {
     static let tickShift: UInt64 = 23
     private static let buckets = 256
@@ -67,7 +67,8 @@ package final class TimerWheel {
         let index = freeEntry
         freeEntry = entries[Int(index)].next
         entries[Int(index)] = Entry(
-            deadline: .never, tick: Self.unlisted, datum: datum(index), next: Self.none, previous: Self.none, list: Self.none)
+            deadline: .never, tick: Self.unlisted, datum: datum(index), next: Self.none, previous: Self.none,
+            list: Self.none)
         count += 1
         return index
     }
@@ -237,7 +238,8 @@ package final class TimerWheel {
         for index in range.reversed() {
             (entries + index).initialize(
                 to: Entry(
-                    deadline: .never, tick: Self.unlisted, datum: 0, next: freeEntry, previous: Self.none, list: Self.none))
+                    deadline: .never, tick: Self.unlisted, datum: 0, next: freeEntry, previous: Self.none,
+                    list: Self.none))
             freeEntry = Int32(index)
         }
     }
