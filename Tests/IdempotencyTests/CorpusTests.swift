@@ -1,12 +1,13 @@
 import Foundation
 import Testing
 
-/// Replays what the fuzzer started from and what it once found (Fuzz/Idempotency/run).
+/// Replays what the fuzzer started from and what it once found (Scripts/fuzz Idempotency).
 @Suite struct CorpusTests {
     @Test func everyInputHolds() throws {
-        let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let corpus = package.appending(path: "Fuzz/Idempotency/corpus")
-        let files = try FileManager.default.contentsOfDirectory(at: corpus, includingPropertiesForKeys: nil)
+        let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let seeds = package.appending(path: "Fuzz/Idempotency/seeds")
+        let files = try FileManager.default.contentsOfDirectory(at: seeds, includingPropertiesForKeys: nil)
         #expect(files.count >= 15)
         for file in files {
             let octets = [UInt8](try Data(contentsOf: file))

@@ -1,9 +1,11 @@
-// Compiled twice: into the tests, which replay the corpus, and into the fuzzer (Fuzz/Idempotency/run), with the sources in one module.
-#if !FUZZING
+// Compiled twice: into the tests, which replay the corpus, and into the fuzzer (Scripts/fuzz Idempotency), with the
+// sources in one module.
+#if canImport(Idempotency)
     @testable import Idempotency
 #endif
 
-/// What the fuzzer calls: the first octet chooses the parser, the rest is its input. Traps where a property does not hold.
+/// What the fuzzer calls: the first octet chooses the parser, the rest is its input. Traps where a property does not
+/// hold.
 enum FuzzTarget {
     static func run(_ input: [UInt8]) {
         guard let choice = input.first else { return }
@@ -26,7 +28,8 @@ enum FuzzTarget {
 
     private static func selection(include: [String] = [], exclude: [String] = []) -> JSONSelection {
         do {
-            return try JSONSelection(include: include.map { try JSONPointer($0) }, exclude: exclude.map { try JSONPointer($0) })
+            return try JSONSelection(
+                include: include.map { try JSONPointer($0) }, exclude: exclude.map { try JSONPointer($0) })
         } catch {
             preconditionFailure("the pointers above are pointers: \(error)")
         }
@@ -48,7 +51,8 @@ enum FuzzTarget {
         let isForm = canonicaliser.canonicalise(octets.span, selection: FormSelection())
         let plain = canonicaliser.output
         let selection = FormSelection(include: [], exclude: [[0x74]], isOrderFree: true)
-        precondition(canonicaliser.canonicalise(octets.span, selection: selection) == isForm, "selections change what a form is")
+        precondition(
+            canonicaliser.canonicalise(octets.span, selection: selection) == isForm, "selections change what a form is")
         if isForm, canonicaliser.output.count > plain.count { preconditionFailure("leaving out adds") }
     }
 
@@ -113,7 +117,8 @@ enum FuzzTarget {
         var scratch = IdentityScratch()
         for identifier in identifiers {
             let early = identifier.begin(
-                method: [0x50].span, path: target.span, query: target.span, hasQuery: true, fields: source, scratch: &scratch)
+                method: [0x50].span, path: target.span, query: target.span, hasQuery: true, fields: source,
+                scratch: &scratch)
             guard case .pending(let pending) = early else { continue }
             let identity = identifier.finish(pending, body: body.span, scratch: &scratch)
             if case .identified(let identity) = identity, let key = pending.recordKey {
