@@ -64,7 +64,9 @@ struct Checker {
         return guess.flatMap { Directives.named($0, in: kind) }
     }
 
-    private mutating func check(_ statement: Statement, _ directive: Directive, in block: CheckedBlock)
+    private mutating func check(
+        _ statement: Statement, _ directive: Directive, in block: CheckedBlock
+    )
         -> CheckedStatement
     {
         var checked = CheckedStatement(directive: directive, source: statement)
