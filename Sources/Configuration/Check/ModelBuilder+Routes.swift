@@ -70,7 +70,8 @@ extension ModelBuilder {
             return
         }
         // One that is there, but wrong itself, is not unknown.
-        guard !names.contains(name), top.statements.allSatisfy({ !isFaulty($0, name) }) else { return }
+        let isThere = top.indices("upstream").contains { isFaulty(top.statements[$0], name) }
+        guard !names.contains(name), !isThere else { return }
         guard !reference.secrets[0] else {
             return log.error(reference.place(0), "the value of \(shown(reference, 0)) is not an upstream")
         }
@@ -81,8 +82,7 @@ extension ModelBuilder {
     }
 
     private func isFaulty(_ statement: CheckedStatement, _ name: String) -> Bool {
-        statement.directive.name == "upstream" && !statement.isComplete
-            && statement.source.arguments.first?.text == name
+        !statement.isComplete && statement.source.arguments.first?.text == name
     }
 
     /// The route's times: its own, else the top level's.
