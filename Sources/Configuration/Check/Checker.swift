@@ -36,7 +36,7 @@ struct Checker {
             if directive.isFileInclude {
                 include(statement, directive, into: &block)
             } else {
-                block.statements.append(check(statement, directive, in: block))
+                block.append(check(statement, directive, in: block))
             }
         }
     }
@@ -64,14 +64,16 @@ struct Checker {
         return guess.flatMap { Directives.named($0, in: kind) }
     }
 
-    private mutating func check(_ statement: Statement, _ directive: Directive, in block: CheckedBlock)
+    private mutating func check(
+        _ statement: Statement, _ directive: Directive, in block: CheckedBlock
+    )
         -> CheckedStatement
     {
         var checked = CheckedStatement(directive: directive, source: statement)
-        if !directive.isRepeatable, let first = block.statements.first(where: { $0.directive.name == directive.name }) {
+        if !directive.isRepeatable, let first = block.indices(directive.name).first {
             log.error(
                 statement.nameRange, "'\(directive.name)' is given twice",
-                hint: "first at \(log.place(first.source.nameRange))")
+                hint: "first at \(log.place(block.statements[first].source.nameRange))")
         }
         let form = match(&checked)
         if let written = statement.block {

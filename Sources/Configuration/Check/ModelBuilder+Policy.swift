@@ -184,7 +184,7 @@ extension ModelBuilder {
             if let hash = block.given("hash")?.block { checkUnusedChoices(hash, block) }
             return
         }
-        guard let statement = block.statements.first(where: { $0.directive.name == "hash" }) else {
+        guard let statement = block.indices("hash").first.map({ block.statements[$0] }) else {
             log.error(
                 missing.place(0), "'on_missing_key hash' without a block 'hash'",
                 hint: "add 'hash { window 2m; replay always; }' and say what makes two requests the same")

@@ -8,7 +8,7 @@ extension ModelBuilder {
     mutating func buildRoutes() {
         let names = Set(top.all("upstream").compactMap { $0.values.text(0) })
         var places: [String: SourceRange] = [:]
-        for index in top.statements.indices where top.statements[index].directive.name == "route" {
+        for index in top.indices("route") {
             guard var block = top.statements[index].block else { continue }
             let statement = top.statements[index]
             var route = route(statement)
@@ -22,15 +22,15 @@ extension ModelBuilder {
             if let limit = block.given("max_in_flight"), case .integer(let number) = limit.values[0] {
                 route.requestsInFlightMax = Int(number)
             }
-            let idempotency = block.statements.firstIndex { $0.directive.name == "idempotency" && !$0.values.isOff }
+            let idempotency = block.indices("idempotency").first { !block.statements[$0].values.isOff }
             route.timeouts = timeouts(&block, isCovered: idempotency != nil)
             route.allowsUpgrade = allowsUpgrade(&block, isCovered: idempotency != nil)
             if let idempotency, var inner = block.statements[idempotency].block {
                 checkTimes(of: inner, block, route)
                 route.policy = policy(&inner)
-                block.statements[idempotency].block = inner
+                block.replaceBlock(of: idempotency, by: inner)
             }
-            top.statements[index].block = block
+            top.replaceBlock(of: index, by: block)
             guard statement.isComplete else { continue }
             let key = route.host.map { $0 + " " } ?? ""
             if let first = places[key + "\(route.match)"] {
@@ -70,7 +70,8 @@ extension ModelBuilder {
             return
         }
         // One that is there, but wrong itself, is not unknown.
-        guard !names.contains(name), top.statements.allSatisfy({ !isFaulty($0, name) }) else { return }
+        let isThere = top.indices("upstream").contains { isFaulty(top.statements[$0], name) }
+        guard !names.contains(name), !isThere else { return }
         guard !reference.secrets[0] else {
             return log.error(reference.place(0), "the value of \(shown(reference, 0)) is not an upstream")
         }
@@ -81,8 +82,7 @@ extension ModelBuilder {
     }
 
     private func isFaulty(_ statement: CheckedStatement, _ name: String) -> Bool {
-        statement.directive.name == "upstream" && !statement.isComplete
-            && statement.source.arguments.first?.text == name
+        !statement.isComplete && statement.source.arguments.first?.text == name
     }
 
     /// The route's times: its own, else the top level's.

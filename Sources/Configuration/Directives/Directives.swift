@@ -254,7 +254,8 @@ extension Directives {
             isRepeatable: true, isRequired: true,
             help:
                 "Which requests these are. Exact paths (=) come first, then the longest prefix, then regexes (~) in "
-                + "the order of the file; a route with a host comes before one without. A prefix matches whole segments.",
+                + "the order of the file; a route with a host comes before one without. A prefix "
+                + "matches whole segments.",
             example: "/v1/charges", isInExample: true),
         Directive(
             name: "upstream", blocks: [.route], forms: [.of(.value(.upstreamName))], isRequired: true,

@@ -19,8 +19,8 @@ package enum Reference {
         `directive argument… ;` or `directive argument… { directive… }`. Arguments are bare words or `"strings"` with
         the escapes `\" \\ \n \r \t \u{HEX}`; a `#` where a word could start begins a comment. `env("NAME")` and
         `file("/path")` stand for a value that is kept elsewhere and masked in every dump; a file's trailing newline is
-        not part of it. Durations are a whole number and `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `B`, `KiB`,
-        `MiB`, `GiB` or `TiB`. Statuses are `404`, `2xx` or `500-599`.
+        not part of it. Durations are a whole number and `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `B`,
+        `KiB`, `MiB`, `GiB` or `TiB`. Statuses are `404`, `2xx` or `500-599`.
 
         Requests find their route by host and normalised path: exact paths (`=`) first, then the longest prefix, then
         regular expressions (`~`) in the order of the file; among equals a route with a host comes before one without.
