@@ -47,7 +47,8 @@ need_swift() {
 }
 
 # What the Swift code links against.
-build_packages=(libsqlite3-dev libssl-dev pkg-config)
+# With what a Swift toolchain itself needs: a linker, C headers and a few libraries.
+build_packages=(binutils ca-certificates g++ git libcurl4 libedit2 libncurses6 libsqlite3-dev libssl-dev libxml2 pkg-config)
 
 # Builds the release executable and prints its path.
 build_release() {
