@@ -11,6 +11,8 @@ struct OncegateCommand: ParsableCommand {
             CheckCommand.self,
             FormatCommand.self,
             ConfigCommand.self,
+            RecordsCommand.self,
+            HealthcheckCommand.self,
             VersionCommand.self,
         ]
     )

@@ -205,7 +205,7 @@ import Testing
         var configuration = ProxyConfiguration(upstream)
         configuration.top = "access_log json stdout;"
         configuration.accessLog = ""
-        let proxy = try ProxyProcess(configuration, readsOutput: false)
+        let proxy = try ProxyProcess(configuration, output: .unread)
         let client = try proxy.client()
         let target = "/" + String(repeating: "p", count: 2000)
         for _ in 0..<3000 { try client.send(.get(target)); _ = try client.response(to: "GET", until: .after(5)) }

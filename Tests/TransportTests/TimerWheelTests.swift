@@ -158,4 +158,15 @@ struct TimerWheelTests {
         #expect(wheel.popExpired(now) == nil)
         #expect(expire(wheel, at: now.adding(nanoseconds: tick)).count == 1)
     }
+
+    @Test func deadlinesThatPassTogetherComeInTheOrderOfTheirTicks() {
+        let wheel = TimerWheel(start: Instant(nanoseconds: 0))
+        let ticks: [UInt64] = [900, 5, 256, 80_000, 255, 1, 70_000, 300]
+        for ticks in ticks { wheel.set(wheel.insert(ticks), deadline: Instant(nanoseconds: ticks * tick)) }
+        let now = Instant(nanoseconds: 100_000 * tick)
+        wheel.advance(to: now)
+        var order: [UInt64] = []
+        while let datum = wheel.popExpired(now) { order.append(datum) }
+        #expect(order == ticks.sorted())
+    }
 }

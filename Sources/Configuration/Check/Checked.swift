@@ -4,8 +4,8 @@ struct CheckedBlock: Sendable {
     /// Where to say what concerns the block as a whole; nil for the whole configuration.
     var place: SourceRange?
     var statements: [CheckedStatement] = []
-    /// What holds for a directive that the block does not give, where that is not the table's default; filled in while the
-    /// model is built, shown by the dump.
+    /// What holds for a directive that the block does not give, where that is not the table's default; filled in
+    /// while the model is built, shown by the dump.
     var effective: [String: [Value]] = [:]
 }
 

@@ -134,7 +134,7 @@ package struct Identifier: Sendable {
                 key: key, keyHash: keyHash, fingerprintHash: hash,
                 hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
                 isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
-                mayBeForm: mayBeForm(octets: fieldOctets, gathered: scratch.gathered), takesPieces: takesPieces,
+                mayBeForm: takesPieces || mayBeForm(octets: fieldOctets, gathered: scratch.gathered), takesPieces: takesPieces,
                 countsBody: body.counts))
     }
 

@@ -3,7 +3,8 @@
 /// Pure: time comes in as an argument. Three levels of 256 buckets; a tick is 2^23 ns ≈ 8.4 ms, so the levels reach 2.1 s, 9 min and
 /// 38 h. An entry stands in the bucket of the tick at which it is looked at next, never later than its deadline's tick; what is found
 /// there too early is filed again by its present deadline. A deadline never fires early, and at most one tick late plus the
-/// caller's own delay.
+/// caller's own delay. Deadlines that pass in one call of
+/// `advance` come in the order of their ticks.
 ///
 ///     level 0: tick & 255      level 1: tick >> 8 & 255      level 2: tick >> 16 & 255      farther: the last bucket of level 2
 package final class TimerWheel {
@@ -29,6 +30,7 @@ package final class TimerWheel {
     @exclusivity(unchecked) private var entries: UnsafeMutablePointer<Entry>
     private var capacity: Int
     private var freeEntry: Int32
+    private var expiredLast: Int32
     private let heads: UnsafeMutablePointer<Int32>
     private let occupied: UnsafeMutablePointer<UInt64>
     @exclusivity(unchecked) private var current: UInt64
@@ -40,6 +42,7 @@ package final class TimerWheel {
         capacity = 64
         entries = .allocate(capacity: capacity)
         freeEntry = Self.none
+        expiredLast = Self.none
         heads = .allocate(capacity: Self.expired + 1)
         heads.initialize(repeating: Self.none, count: Self.expired + 1)
         occupied = .allocate(capacity: Self.levels * Self.buckets / 64)
@@ -145,6 +148,8 @@ package final class TimerWheel {
     }
 
     private func link(_ index: Int32, list: Int, tick: UInt64) {
+        if list == Self.expired, expiredLast != Self.none { return linkLast(index, tick: tick) }
+        if list == Self.expired { expiredLast = index }
         let head = heads[list]
         entries[Int(index)].tick = tick
         entries[Int(index)].list = Int32(list)
@@ -155,8 +160,19 @@ package final class TimerWheel {
         if list != Self.expired { occupied[list >> 6] |= 1 << UInt64(list & 63) }
     }
 
+    /// Appends to the expired list, so that deadlines pass in the order of their ticks.
+    private func linkLast(_ index: Int32, tick: UInt64) {
+        entries[Int(expiredLast)].next = index
+        entries[Int(index)].tick = tick
+        entries[Int(index)].list = Int32(Self.expired)
+        entries[Int(index)].next = Self.none
+        entries[Int(index)].previous = expiredLast
+        expiredLast = index
+    }
+
     private func unlink(_ index: Int32) {
         let entry = entries[Int(index)]
+        if index == expiredLast { expiredLast = entry.previous }
         if entry.previous != Self.none {
             entries[Int(entry.previous)].next = entry.next
         } else {

@@ -1,0 +1,23 @@
+import Foundation
+import Testing
+
+/// Replays what the fuzzer started from and what it once found (Fuzz/Idempotency/run).
+@Suite struct CorpusTests {
+    @Test func everyInputHolds() throws {
+        let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let corpus = package.appending(path: "Fuzz/Idempotency/corpus")
+        let files = try FileManager.default.contentsOfDirectory(at: corpus, includingPropertiesForKeys: nil)
+        #expect(files.count >= 15)
+        for file in files {
+            let octets = [UInt8](try Data(contentsOf: file))
+            FuzzTarget.run(octets)
+            // Cut and changed inputs are other paths of the same parsers.
+            for count in 0..<min(octets.count, 300) {
+                FuzzTarget.run(Array(octets[..<count]))
+                var changed = octets
+                changed[count] ^= count.isMultiple(of: 2) ? 0x20 : 0x03
+                FuzzTarget.run(changed)
+            }
+        }
+    }
+}
