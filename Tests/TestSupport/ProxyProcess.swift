@@ -45,7 +45,7 @@ package final class ProxyProcess: Sendable {
     /// Where the proxy crashes itself (SIGKILL) when ONCEGATE_CRASH_AT names the point.
     package enum CrashPoint: String, Sendable, CaseIterable {
         case accepted, headRead, bodyHalf, bodyRead, beforeClaim, claimSubmitted, claimWritten, claimDurable, connecting
-        case firstByte, requestHalf, requestSent, responseHead, responseBodyHalf, responseComplete
+        case firstByte, markedSent, requestHalf, requestSent, responseHead, responseBodyHalf, responseComplete
         case outcomeWritten, outcomeDurable, replyHalf, replySent, duringExpiry, duringCheckpoint
     }
 
