@@ -97,10 +97,6 @@ final class DownstreamConnection: StreamChannel {
 
     /// Returns the octets consumed, nil when more are needed.
     private func receiveHead(_ octets: Span<UInt8>) -> Int? {
-        if !headHasBegun {
-            headHasBegun = true
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
-        }
         let consumed: Int?
         do {
             consumed = try parser.parse(octets, into: &context.parsedHead)
@@ -109,9 +105,14 @@ final class DownstreamConnection: StreamChannel {
             refuse(Problem(error), error.reason)
             return octets.count
         }
-        guard let consumed else { return nil }
+        guard let consumed else {
+            if !headHasBegun, parser.hasBegun {
+                headHasBegun = true
+                deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
+            }
+            return nil
+        }
         CrashPoint.reach(.headRead)
-        parser = RequestParser()
         headHasBegun = false
         requestsServed += 1
         let exchange = context.openExchange(for: self)
