@@ -20,6 +20,7 @@ final class EmbeddedHarness: Sendable {
     }
 
     func claim(_ claim: Claim) -> StoreResult { calls.claim(claim) }
+    func submit(_ claim: Claim) -> ReplyAddress { calls.submit(claim) }
     func claimed(_ claim: Claim, sourceLocation: SourceLocation = #_sourceLocation) throws -> ClaimReference {
         try calls.claimed(claim, sourceLocation: sourceLocation)
     }
