@@ -79,7 +79,7 @@ import Testing
         // And the repeat of the repeat is like it.
         let again = try proxy.send(request)
         #expect(again.status == repeated.status)
-        #expect(again.body == repeated.body || again.status == 409)
+        if again.status != 409 { expectOctets(again.body, repeated.body) }
         #expect(pair.upstream.executions == after)
     }
 
@@ -97,7 +97,7 @@ import Testing
         #expect(response.isReplay, "\(response.status)")
         #expect(response.status == 201)
         #expect(response["X-Order"] == "1")
-        #expect(response.body == body)
+        expectOctets(response.body, body)
     }
 
     @Test("G19 kill -9 during expiry: what has expired runs, what has not is replayed", arguments: 1...runs)

@@ -49,6 +49,8 @@ package final class Subprocess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output.write, 1)
         posix_spawn_file_actions_adddup2(&actions, error.write, 2)
+        // Whatever others in this process opened without O_CLOEXEC.
+        _ = posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         if let directory { _ = posix_spawn_file_actions_addchdir_np(&actions, directory) }
         // The runner's own signal mask and dispositions must not reach the child.
         var attributes = posix_spawnattr_t()
