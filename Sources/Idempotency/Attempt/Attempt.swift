@@ -90,6 +90,8 @@ package struct Attempt: Sendable {
     }
 
     private var state: State
+    /// Matters only before the claim is answered: who has left does not wait.
+    private var clientHasLeft = false
     private let policy: AttemptPolicy
 
     package init(policy: AttemptPolicy) {
@@ -120,6 +122,10 @@ package struct Attempt: Sendable {
         switch state {
         case .claiming:
             if case .joined = result {
+                if clientHasLeft {
+                    state = .ended
+                    return .leave(nil)
+                }
                 state = .joined
                 return .startWaiting(milliseconds: policy.waitMilliseconds)
             }
@@ -251,7 +257,9 @@ package struct Attempt: Sendable {
     ) -> Action {
         switch failure {
         case .notSent(let problem):
-            state = .storing(claim, clientWaits ? .reject(.problem(problem)) : .endQuietly)
+            // A service may answer before it has taken an octet, and break off.
+            let told: Ending = partSent ? .abort : .reject(.problem(problem))
+            state = .storing(claim, clientWaits ? told : .endQuietly)
             return .store(claim, .released)
         case .broken:
             let told: Ending = partSent ? .abort : .reject(.problem(.upstreamBroken))
@@ -306,7 +314,11 @@ package struct Attempt: Sendable {
         case .unprotected:
             state = .ended
             return .end
-        case .claiming, .forwarding, .answering, .storing, .late, .ended:
+        case .claiming:
+            // The request is whole, so it is executed all the same if the claim is given; but nobody joins for this client.
+            clientHasLeft = true
+            return .wait
+        case .forwarding, .answering, .storing, .late, .ended:
             return .wait
         }
     }
