@@ -139,6 +139,8 @@ final class Exchange {
         if isTunnel {
             tunnelEnded(byUpstream: false)
         } else if attempt != nil {
+            // The service may be paused for a client that did not read; nobody else would let it go on.
+            if hasAnswerHead { upstream?.resumeReading() }
             run { $0.clientLeft() }
         } else {
             // A request that passes through, or one that was never complete: nobody needs its answer.
