@@ -2,7 +2,7 @@
 #ifndef ONCEGATE_CLINUX_SHIMS_H
 #define ONCEGATE_CLINUX_SHIMS_H
 
-#define _GNU_SOURCE
+// No _GNU_SOURCE: it changes types that the Dispatch and Glibc modules define too, and Swift then refuses to import them together.
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
