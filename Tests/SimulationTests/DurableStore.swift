@@ -47,6 +47,8 @@ final class DurableStore: VirtualStore {
     private var changingKeys: Set<RecordKey> = []
     private var isCommitting = false
     private var incarnation = 0
+    /// Who was told that it joined, and nothing since.
+    private var joined: Set<ReplyAddress> = []
 
     init(_ simulation: Simulation) {
         self.simulation = simulation
@@ -76,7 +78,7 @@ final class DurableStore: VirtualStore {
             }
             queue.removeFirst(taken)
             checkWaiters()
-            guard !changes.isEmpty else { return }
+            guard !changes.isEmpty else { return checkJoined() }
             commit()
         }
     }
@@ -96,7 +98,8 @@ final class DurableStore: VirtualStore {
         case .again(let claim, let address): decide(claim, address, isWaiting: true)
         case .asked(.claim(let claim, let address)): decide(claim, address, isWaiting: false)
         case .asked(.complete(let claim, let outcome, let address)): complete(claim, outcome, address)
-        case .asked(.leave(let key, let address)): _ = rows[key]?.machine.leave(address)
+        case .asked(.leave(let key, let address)):
+            if rows[key]?.machine.leave(address) == true { joined.remove(address) }
         case .asked(.delivered(let claim)):
             guard let row = rows[claim.key], row.machine.delivered(epoch: claim.epoch) else { return }
             changes.append(.delivered(claim.key))
@@ -168,7 +171,15 @@ final class DurableStore: VirtualStore {
     }
 
     private func reply(_ address: ReplyAddress, _ result: StoreResult) {
+        if result == .joined { joined.insert(address) } else { joined.remove(address) }
         simulation.proxy.deliver(StoreReply(address: address, result: result))
+    }
+
+    /// Nothing is under way: whoever joined and was not answered waits in a record.
+    private func checkJoined() {
+        guard queue.isEmpty else { return }
+        let waiting = rows.values.reduce(0) { $0 + $1.machine.waiters.count }
+        if waiting != joined.count { simulation.fail("\(joined.count) have joined, and \(waiting) wait") }
     }
 
     private func checkWaiters() {
@@ -226,6 +237,7 @@ final class DurableStore: VirtualStore {
             case .answered, .notKept: simulation.oracle.recorded(claim.epoch)
             case .unknown, .released: break
             }
+            simulation.oracle.settled(claim.epoch)
             reply(address, .stored(.durable))
             switch action {
             case .stale, .freed: break
@@ -266,6 +278,7 @@ final class DurableStore: VirtualStore {
         // The key's row on the disk keeps saying that nothing was delivered.
         case .delivered: break
         case .outcome(let claim, let outcome, let address, let action, let before):
+            simulation.oracle.settled(claim.epoch)
             reply(address, .stored(.failed(.diskFull)))
             guard let row = rows[claim.key] else { return }
             if case .unknown = before.state {
@@ -297,6 +310,7 @@ final class DurableStore: VirtualStore {
 
     func crash() {
         incarnation += 1
+        joined = []
         // The last commit reached the disk, or did not; nobody heard of it either way.
         if simulation.chance(50) { for change in changes { write(change) } }
         changes = []
@@ -309,6 +323,8 @@ final class DurableStore: VirtualStore {
                 restoring: stored.machine.state, kind: stored.machine.kind, fingerprint: stored.machine.fingerprint,
                 epoch: stored.machine.epoch, expiresAtMilliseconds: stored.machine.expiresAtMilliseconds,
                 isDelivered: stored.machine.isDelivered)
+            simulation.oracle.settled(machine.epoch)
+            if machine.state == .completed || machine.state == .tombstone { simulation.oracle.recorded(machine.epoch) }
             if machine.state == .inFlight {
                 _ = machine.ownerDied(
                     wasSent: marks.contains(machine.epoch), nextEpoch: 0, nextExpiresAtMilliseconds: 0)

@@ -10,6 +10,8 @@ final class Oracle {
         var isSent = false
         /// The whole answer reached the proxy, and its status is on the release list.
         var isReleased = false
+        /// The claim is not open any more.
+        var isSettled = false
         /// The store has the answer, or its tombstone, for good.
         var isRecorded = false
         var isDelivered = false
@@ -60,7 +62,7 @@ final class Oracle {
             guard let other = attempts[epoch], other.isSent else { continue }
             let mayRunAgain =
                 epoch < claim.epoch
-                && (other.isReleased || now >= other.expiresAt || other.isSettledByOperator
+                && (other.isReleased || (other.isSettled && now >= other.expiresAt) || other.isSettledByOperator
                     || (plan.policy.onUnknown == .resend && !other.isRecorded) || (plan.isHashed && other.isDelivered))
             if !mayRunAgain {
                 onViolation("key \(Oracle.number(of: claim.key)) is sent under epoch \(claim.epoch), after \(epoch): \(other)")
@@ -79,6 +81,17 @@ final class Oracle {
     func answered(_ claim: ClaimReference, _ answer: RecordedAnswer) {
         if plan.policy.statuses[Int(answer.status)] == .release { attempts[claim.epoch]?.isReleased = true }
         attempts[claim.epoch]?.answer = answer
+    }
+
+    /// What the proxy wants to be stored. A request that provably was not sent leaves its key free.
+    func concluded(_ claim: ClaimReference, _ outcome: Outcome) {
+        guard let attempt = attempts[claim.epoch] else { return }
+        if !attempt.isSent && outcome != .released { onViolation("epoch \(claim.epoch) was not sent, and ends as \(outcome)") }
+    }
+
+    /// The store has ended the claim, whatever it can keep of the outcome.
+    func settled(_ epoch: UInt64) {
+        attempts[epoch]?.isSettled = true
     }
 
     func recorded(_ epoch: UInt64) {

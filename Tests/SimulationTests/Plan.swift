@@ -47,7 +47,7 @@ struct Plan {
         policy.onUnknown = Int.random(in: 0..<5, using: &random) == 0 ? .resend : .hold
         policy.onStoreError = Int.random(in: 0..<5, using: &random) == 0 ? .pass : .reject
         policy.retentionMilliseconds =
-            Int.random(in: 0..<4, using: &random) == 0 ? .random(in: 200...2_000, using: &random) : 3_600_000
+            Int.random(in: 0..<4, using: &random) == 0 ? .random(in: 50...2_000, using: &random) : 3_600_000
         isHashed = Int.random(in: 0..<6, using: &random) == 0
         operatorActs = Int.random(in: 0..<6, using: &random) == 0
     }

@@ -17,6 +17,8 @@ final class SimulatedExchange {
     private var hasAnswerHead = false
     private var isAnswerStarted = false
     private var isClientDone = false
+    /// A drain that is over does not tell apart what was sent and what was not.
+    private var isAbandoned = false
     /// Tells a deadline that was moved from the one that stands.
     private var deadlineSerial = 0
 
@@ -94,7 +96,9 @@ final class SimulatedExchange {
             proxy.submit(.leave(request.key, address), worker)
             if let rejection { reject(rejection) } else { finish() }
         case .store(let claim, let kind):
-            proxy.submit(.complete(claim, outcome(kind), address), worker)
+            let outcome = outcome(kind)
+            if !isAbandoned { simulation.oracle.concluded(claim, outcome) }
+            proxy.submit(.complete(claim, outcome, address), worker)
         case .releaseAnswer: releaseAnswer()
         case .abort: abortClient()
         case .rejectAndListen(let rejection): rejectAndListen(rejection)
@@ -120,6 +124,7 @@ final class SimulatedExchange {
     // MARK: Towards the client
 
     private func tell(_ result: ClientRequest.Result) {
+        if isClientDone { simulation.fail("exchange \(id) tells its client again: \(result)") }
         guard let client else { return }
         if !client.resolve(result) { simulation.fail("exchange \(id) tells its client twice") }
     }
@@ -249,6 +254,7 @@ final class SimulatedExchange {
     /// As `Exchange.abandon`.
     func abandon() {
         link = nil
+        isAbandoned = true
         guard let attempt, attempt.ownsClaim else { return abortClient() }
         attemptFailed(.broken)
     }

@@ -22,6 +22,8 @@ final class MemoryStore: VirtualStore {
     private let core: InMemoryCore
     private let replies: Replies
     private var requests = 0
+    /// Who was told that it joined, and nothing since.
+    private var joined: Set<ReplyAddress> = []
 
     private final class Replies: Sendable {
         let waiting = Mutex<[StoreReply]>([])
@@ -49,7 +51,11 @@ final class MemoryStore: VirtualStore {
         core.deliver()
         let answers = replies.take()
         observe(request, answers, standing)
-        for reply in answers { simulation.proxy.deliver(reply) }
+        for reply in answers {
+            if reply.result == .joined { joined.insert(reply.address) } else { joined.remove(reply.address) }
+            simulation.proxy.deliver(reply)
+        }
+        if case .leave(_, let address) = request { joined.remove(address) }
         requests += 1
         if requests % 4 == 0 { checkWaiters() }
         if requests % 16 == 0 { core.expire() }
@@ -73,9 +79,12 @@ final class MemoryStore: VirtualStore {
             simulation.oracle.claimed(claim.key, fingerprint, epoch: claim.epoch, expiresAt: record.expiresAtMilliseconds)
         }
         switch request {
-        case .complete(let claim, .answered, let address), .complete(let claim, .notKept, let address):
-            if answers.contains(where: { $0.address == address && $0.result == .stored(.durable) }) {
-                simulation.oracle.recorded(claim.epoch)
+        case .complete(let claim, let outcome, let address):
+            guard answers.contains(where: { $0.address == address && $0.result == .stored(.durable) }) else { return }
+            simulation.oracle.settled(claim.epoch)
+            switch outcome {
+            case .answered, .notKept: simulation.oracle.recorded(claim.epoch)
+            case .unknown, .released: break
             }
         case .resolve(let key, let resolution, _) where standing != nil:
             guard answers.contains(where: { $0.result == .resolved(.done) }) else { return }
@@ -99,7 +108,10 @@ final class MemoryStore: VirtualStore {
     }
 
     private func checkWaiters() {
-        for record in list() where record.waiters > simulation.plan.policy.waitersMax {
+        let records = list()
+        let waiting = records.reduce(0) { $0 + $1.waiters }
+        if waiting != joined.count { simulation.fail("\(joined.count) have joined, and \(waiting) wait") }
+        for record in records where record.waiters > simulation.plan.policy.waitersMax {
             simulation.fail("\(record.waiters) wait for key \(Oracle.number(of: record.key))")
         }
     }
