@@ -62,7 +62,8 @@ package struct PendingIdentity: Sendable {
     var mayBeForm: Bool
     /// Whether the body may be given in pieces, as it arrives. Otherwise `finish` needs it whole.
     package internal(set) var takesPieces: Bool
-    var countsBody: Bool
+    /// False where the hash rule says `body none`: the head tells everything.
+    package internal(set) var countsBody: Bool
 
     /// The record's key, if the head alone determines it.
     package var recordKey: RecordKey? {

@@ -7,13 +7,18 @@ struct AccessLineFormatter: ~Copyable {
     private var timestamps = TimestampFormatter()
     /// Escaped beforehand.
     private let listeners: [[UInt8]]
-    private let routes: [[UInt8]]
+    private var routes: [[UInt8]]
 
     /// Longer texts are cut.
     private static let textBytesMax = 8 << 10
 
     init(names: ConfiguredNames) {
         listeners = names.listeners.map(Self.escaped)
+        routes = names.routes.map(Self.escaped)
+    }
+
+    /// Of a configuration that was read again; the listeners stay.
+    mutating func setNames(_ names: ConfiguredNames) {
         routes = names.routes.map(Self.escaped)
     }
 

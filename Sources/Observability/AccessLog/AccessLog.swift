@@ -22,6 +22,11 @@ package final class AccessLog {
         formatter = AccessLineFormatter(names: names)
     }
 
+    /// Takes in the names of a configuration that was read again.
+    package func extend(_ names: ConfiguredNames) {
+        formatter.setNames(names)
+    }
+
     /// Ask before filling an entry.
     package var isEnabled: Bool { format != .off }
 

@@ -29,6 +29,7 @@ package enum MetricFamilies {
             .metricsDropped,
             .draining:
             limit(family)
+        case .configReloads, .configLastReloadSuccessful, .configLastReloadSuccess: configuration(family)
         case .buildInfo, .processCPUSeconds, .processResidentMemory, .processVirtualMemory, .processOpenDescriptors,
             .processMaxDescriptors, .processStartTime, .processThreads:
             process(family)
@@ -148,6 +149,22 @@ package enum MetricFamilies {
         case .metricsDropped:
             counter("oncegate_metrics_dropped_total", [], "Measurements lost: too many series.", .callback)
         default: gauge("oncegate_draining", [], "Whether the proxy is stopping.", .callback)
+        }
+    }
+
+    private static func configuration(_ family: MetricFamily) -> MetricDeclaration {
+        switch family {
+        case .configReloads:
+            counter(
+                "oncegate_config_reloads_total", [.literal("result")], "Times the configuration was read again.", .callback)
+        case .configLastReloadSuccessful:
+            gauge(
+                "oncegate_config_last_reload_successful", [], "Whether the last reload was taken: 0 = the old one stays.",
+                .callback)
+        default:
+            gauge(
+                "oncegate_config_last_reload_success_timestamp_seconds", [],
+                "When the configuration in use was read, since the UNIX epoch.", .callback)
         }
     }
 

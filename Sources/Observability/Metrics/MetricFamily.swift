@@ -41,6 +41,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case logDropped
     case metricsDropped
     case draining
+    case configReloads
+    case configLastReloadSuccessful
+    case configLastReloadSuccess
     case buildInfo
     case processCPUSeconds
     case processResidentMemory

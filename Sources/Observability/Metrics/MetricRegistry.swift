@@ -1,8 +1,6 @@
 /// All measurements of the process: makes shards, keeps callbacks, and gives the text that a scraper reads.
 package final class MetricRegistry: Sendable {
-    package let names: ConfiguredNames
-
-    private let state = Lock(State())
+    private let state: Lock<State>
     private let cellsMax: Int
     private let seriesMax: Int
 
@@ -10,12 +8,17 @@ package final class MetricRegistry: Sendable {
         var shards: [MetricShard] = []
         var collectors: [@Sendable (inout MetricSamples) -> Void] = []
         var literals: [String] = []
+        var names: ConfiguredNames
+
+        init(names: ConfiguredNames) {
+            self.names = names
+        }
     }
 
     /// - Parameter cellsMax: values a shard can hold (a histogram takes one per bound, and two); 8 octets each, used
     ///   only as needed.
     package init(names: ConfiguredNames = ConfiguredNames(), cellsMax: Int = 131_072, seriesMax: Int = 32_768) {
-        self.names = names
+        state = Lock(State(names: names))
         self.cellsMax = max(cellsMax, 2)
         self.seriesMax = seriesMax
     }
@@ -43,6 +46,25 @@ package final class MetricRegistry: Sendable {
         state.withLock { $0.collectors.append(collector) }
     }
 
+    /// The configuration's names so far. They only grow, so that an index means the same for the life of the process.
+    package var names: ConfiguredNames { state.withLock { $0.names } }
+
+    /// Takes in the names of a configuration that was read again, and gives the index of each.
+    package func extend(routes: [String], upstreams: [String]) -> (routes: [Int], upstreams: [Int]) {
+        state.withLock { state in
+            (
+                routes.map { Self.index(of: $0, in: &state.names.routes) },
+                upstreams.map { Self.index(of: $0, in: &state.names.upstreams) }
+            )
+        }
+    }
+
+    private static func index(of name: String, in names: inout [String]) -> Int {
+        if let known = names.firstIndex(of: name) { return known }
+        names.append(name)
+        return names.count - 1
+    }
+
     /// The label of a literal of the program, the same for the same text.
     package func literal(_ text: StaticString) -> MetricLabel {
         let text = text.description
@@ -57,7 +79,9 @@ package final class MetricRegistry: Sendable {
 
     /// The Prometheus text exposition format 0.0.4 of everything. Any thread; reads files of /proc, so not a worker's.
     package func exposition() -> [UInt8] {
-        let (shards, collectors, literals) = state.withLock { ($0.shards, $0.collectors, $0.literals) }
+        let (shards, collectors, literals, names) = state.withLock {
+            ($0.shards, $0.collectors, $0.literals, $0.names)
+        }
         var samples = MetricSamples()
         for collector in collectors {
             collector(&samples)

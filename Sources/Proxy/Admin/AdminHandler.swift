@@ -44,10 +44,10 @@ final class AdminHandler {
             show(String(path.dropFirst("/records/".count)), connection)
         case (.post, let path) where path.hasPrefix("/records/"):
             resolve(String(path.dropFirst("/records/".count)), request, connection)
-        case (.get, _), (.post, _), (.head, _):
+        case (.get, _), (.head, _):
             connection.answer(AdminAnswer(status: 404, text: "no such page\n"))
         default:
-            connection.answer(AdminAnswer(status: 405, text: "use GET or POST\n"))
+            connection.answer(AdminAnswer(status: 405, text: "use GET; records are changed by POST /records/KEY/…\n"))
         }
     }
 

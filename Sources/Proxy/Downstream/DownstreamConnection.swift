@@ -50,7 +50,7 @@ final class DownstreamConnection: StreamChannel {
     func opened() {
         peerAddress.appendIPText(to: &peerText)
         if peerText.isEmpty { peerText = WireText.unixPeer }
-        peerIsTrusted = context.isTrusted(peerAddress)
+        peerIsTrusted = context.rules.isTrusted(peerAddress)
         deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
         CrashPoint.reach(.accepted)
     }
@@ -65,6 +65,7 @@ final class DownstreamConnection: StreamChannel {
             let rest = octets.extracting(offset..<octets.count)
             switch phase {
             case .head:
+                if mustWaitForClient() { return offset }
                 guard let consumed = receiveHead(rest) else { return offset }
                 offset += consumed
             case .body:
@@ -93,6 +94,15 @@ final class DownstreamConnection: StreamChannel {
             }
         }
         return offset
+    }
+
+    /// A client that sends requests and does not read answers gets no more of them: `outputDrained` goes on.
+    private func mustWaitForClient() -> Bool {
+        guard queuedOutputBytes > context.limits.outputHighWater else { return false }
+        pauseReading()
+        requestDrainNotice()
+        watchWriting()
+        return true
     }
 
     /// Returns the octets consumed, nil when more are needed.
@@ -124,6 +134,11 @@ final class DownstreamConnection: StreamChannel {
         exchange.headReceived()
         if phase == .answering, self.exchange === exchange { exchange.requestEnded(trailers: nil) }
         return consumed
+    }
+
+    /// The body is asked for only now: its time begins.
+    func restartBodyTimers() {
+        if phase == .body { startBodyTimers() }
     }
 
     private func startBodyTimers() {
@@ -213,6 +228,10 @@ final class DownstreamConnection: StreamChannel {
     }
 
     override func outputDrained() {
+        if phase == .head {
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.keepAlive)
+            resumeReading()
+        }
         exchange?.downstreamOutputDrained()
     }
 
@@ -331,6 +350,8 @@ final class DownstreamConnection: StreamChannel {
 
     override func deadlinePassed() {
         switch phase {
+        case .head where queuedOutputBytes > 0 && octetsWritten > octetsWrittenAtDeadline:
+            watchWriting()
         case .head:
             if headHasBegun {
                 refuse(.requestTimedOut, nil)
@@ -341,7 +362,7 @@ final class DownstreamConnection: StreamChannel {
             // The service is slow to take the body; its own time limit runs.
             deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
         case .body:
-            exchange?.requestTimedOut()
+            if exchange?.waitDeadlinePassed() != true { exchange?.requestTimedOut() }
         case .answering:
             answerDeadlinePassed()
         case .draining, .lingering:

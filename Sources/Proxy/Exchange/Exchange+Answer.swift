@@ -103,7 +103,7 @@ extension Exchange {
         } else {
             emit(octets)
         }
-        if downstream.queuedOutputBytes > context.limits.outputHighWater { upstream?.pauseReading() }
+        pauseUpstreamIfFull(downstream)
     }
 
     private func setResponseIdleDeadline() {
@@ -159,7 +159,15 @@ extension Exchange {
         isAnswerStarted = true
         downstream.write(contentsOf: held)
         held.removeAll(keepingCapacity: true)
+        pauseUpstreamIfFull(downstream)
         CrashPoint.reach(.replyHalf)
+    }
+
+    /// The service waits for a client that reads more slowly than it writes.
+    func pauseUpstreamIfFull(_ downstream: DownstreamConnection) {
+        guard downstream.queuedOutputBytes > context.limits.outputHighWater, let upstream else { return }
+        upstream.pauseReading()
+        downstream.requestDrainNotice()
     }
 
     func downstreamOutputDrained() {

@@ -41,7 +41,7 @@ extension Exchange {
             timeline.outcome = .first
             waitDeadline = .never
             downstream?.deadline = .never
-            startForwarding()
+            if hasRequestEnded { startForwarding() } else { askForBody() }
         case .forwardUnprotected:
             timeline.outcome = .unprotected
             startForwarding()

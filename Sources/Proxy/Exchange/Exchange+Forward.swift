@@ -11,12 +11,12 @@ extension Exchange {
         switch route.pool.acquire(for: self, tried: triedServers, validates: validates, fresh: fresh) {
         case .ready(let connection):
             upstream = connection
-            timeline.upstreamServer = (route.pool.index, connection.server)
+            timeline.upstreamServer = connection.server
             timeline.isUpstreamReused = true
             sendRequest()
         case .connecting(let connection):
             upstream = connection
-            timeline.upstreamServer = (route.pool.index, connection.server)
+            timeline.upstreamServer = connection.server
             timeline.isUpstreamReused = false
             sending = .connecting
             CrashPoint.reach(.connecting)
@@ -41,7 +41,7 @@ extension Exchange {
         route.dropManaged(&head.fields, isCovered: isCovered)
         ForwardedRequest.write(
             head, route: route, client: client, serverText: route.pool.serverText(upstream.server),
-            via: context.viaLine(head.version), framing: framing, isCovered: isCovered, upgrades: mayUpgrade,
+            via: context.rules.viaLine(head.version), framing: framing, isCovered: isCovered, upgrades: mayUpgrade,
             to: &context.scratch)
         upstream.write(contentsOf: context.scratch)
         sending = .streaming
@@ -79,6 +79,7 @@ extension Exchange {
     /// One piece of a body that passes through.
     func forwardBody(_ octets: Span<UInt8>) {
         guard let upstream, octets.count > 0 else { return }
+        if upstream.queuedOutputBytes + octets.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
         // A service that stops reading ends the exchange as one that stops writing does.
         upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.settings.timeouts.responseIdle ?? 60_000))
         if case .chunked = head.framing {
@@ -112,7 +113,7 @@ extension Exchange {
     func earlier(_ deadline: Instant) -> Instant { isClientDone ? deadline : min(deadline, routeDeadline) }
 
     func upstreamOutputDrained() {
-        if !hasRequestEnded && !isClientDone && !isCovered { downstream?.resumeReading() }
+        if isTunnel || (!hasRequestEnded && !isClientDone && !isCovered) { downstream?.resumeReading() }
     }
 
     // MARK: Failure

@@ -70,19 +70,20 @@ extension Exchange {
             case .stream: clientHasChunks ? .chunked : .untilClose
             }
         if clientFraming == .untilClose { downstream.closeAfterAnswer() }
+        let closes = closesConnection(downstream)
         context.scratch.removeAll(keepingCapacity: true)
         HTTP1Serialiser.statusLine(answer.status, to: &context.scratch)
         context.scratch.append(contentsOf: answer.fieldLines)
         if let marker = route?.replayMarkerLine { context.scratch.append(contentsOf: marker) }
         if clientFraming == .chunked { context.scratch.append(contentsOf: WireText.chunkedLine) }
-        writeConnectionField(closes: downstream.closesAfterAnswer, to: &context.scratch)
+        writeConnectionField(closes: closes, to: &context.scratch)
         context.scratch.append(contentsOf: WireText.lineEnd)
         if clientFraming == .chunked && !answer.body.isEmpty {
             HTTP1Serialiser.chunkHeader(answer.body.count, to: &context.scratch)
         }
         let headBytes = context.scratch.count
         send(scratchTo: downstream, status: answer.status)
-        if answer.framing != .none && !answer.body.isEmpty { downstream.write(contentsOf: answer.body) }
+        if answer.framing != .none { downstream.write(shared: answer.body, 0..<answer.body.count) }
         if clientFraming == .chunked {
             context.scratch.removeAll(keepingCapacity: true)
             if !answer.body.isEmpty { context.scratch.append(contentsOf: WireText.lineEnd) }

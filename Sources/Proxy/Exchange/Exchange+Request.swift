@@ -7,14 +7,14 @@ import Transport
 extension Exchange {
     func headReceived() {
         if let problem = checkHead() {
-            refuse(problem.0, problem.1)
+            refuseMalformed(problem.0, problem.1)
             return
         }
-        guard let index = context.router.route(host: head[head.authority], path: path.span) else {
+        guard let index = context.rules.router.route(host: head[head.authority], path: path.span) else {
             refuse(.noRoute, nil)
             return
         }
-        let route = context.routes[index]
+        let route = context.rules.routes[index]
         self.route = route
         route.inFlight += 1
         context.telemetry.requestStarted(route)
@@ -27,14 +27,14 @@ extension Exchange {
             routeDeadline = timeline.began.adding(milliseconds: limit)
         }
         if let detail = route.guardedFieldCollision(head.fields) {
-            refuse(.badRequest, detail)
+            refuseMalformed(.badRequest, detail)
             return
         }
         do {
             try head.fields.markHopByHop(protecting: route.protectedNames)
         } catch {
             context.telemetry.malformed(error)
-            refuse(Problem(error), error.reason)
+            refuseMalformed(Problem(error), error.reason)
             return
         }
         if route.policy != nil {
@@ -85,7 +85,7 @@ extension Exchange {
         if isClientDone { return }
         if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
         if isCovered {
-            identifyBody()
+            if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
         } else if sending == .streaming {
             endForwarding()
         }
@@ -115,6 +115,12 @@ extension Exchange {
         }
     }
 
+    /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at all.
+    private var claimsBeforeBody: Bool {
+        guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
+        return head.expectsContinue && head.framing != .none
+    }
+
     private func handleMissingKey(_ route: Route) {
         if route.policy?.onMissingKey == .pass {
             timeline.outcome = .bypassed
@@ -135,17 +141,29 @@ extension Exchange {
             }
             if length > 0 { body.reserveCapacity(min(Int(length), 64 << 10)) }
         }
-        if head.expectsContinue && head.framing != .none { sendContinue() }
+        if claimsBeforeBody {
+            identifyBody()
+        } else if head.expectsContinue && head.framing != .none {
+            sendContinue()
+        }
+    }
+
+    /// The claim is ours before the body is here: ask for it. `requestEnded` goes on.
+    func askForBody() {
+        sendContinue()
+        downstream?.restartBodyTimers()
     }
 
     private func collect(_ octets: Span<UInt8>) {
         let limit = route?.policy?.requestBodyBytesMax ?? 0
         if body.count + octets.count > limit {
+            if holdsUnsentClaim { return attemptFailed(.notSent(.contentTooLarge)) }
             refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
             return
         }
         guard reserve(octets.count) else {
             context.telemetry.limitHit("body_memory")
+            if holdsUnsentClaim { return attemptFailed(.notSent(.overloaded)) }
             refuse(.overloaded, "The memory for request bodies is used up.")
             return
         }
@@ -213,9 +231,20 @@ extension Exchange {
     private func refuseOrAbort(_ problem: Problem, _ detail: StaticString?) {
         if isAnswerStarted || isClientDone {
             abortClient()
+        } else if holdsUnsentClaim {
+            attemptFailed(.notSent(problem))
         } else {
             refuse(problem, detail)
         }
+    }
+
+    /// The claim was given before the body came: it must be given back if the body never does.
+    var holdsUnsentClaim: Bool { claim != nil && !hasRequestEnded }
+
+    /// Whoever sent this may mean something else by the octets that follow: nothing more is read from the connection.
+    private func refuseMalformed(_ problem: Problem, _ detail: StaticString?) {
+        downstream?.closeAfterAnswer()
+        refuse(problem, detail)
     }
 
     func refuse(_ problem: Problem, _ detail: StaticString?) {

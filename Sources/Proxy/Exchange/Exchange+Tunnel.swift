@@ -39,7 +39,7 @@ extension Exchange {
         timeline.bytesToClient += UInt64(octets.count)
         downstream.write(octets)
         extendTunnel()
-        if downstream.queuedOutputBytes > context.limits.outputHighWater { upstream?.pauseReading() }
+        pauseUpstreamIfFull(downstream)
     }
 
     func tunnelFromDownstream(_ octets: Span<UInt8>) {
@@ -47,7 +47,10 @@ extension Exchange {
         bodyBytesReceived += UInt64(octets.count)
         upstream.write(octets)
         extendTunnel()
-        if upstream.queuedOutputBytes > context.limits.outputHighWater { downstream?.pauseReading() }
+        if upstream.queuedOutputBytes > context.limits.outputHighWater {
+            downstream?.pauseReading()
+            upstream.requestDrainNotice()
+        }
     }
 
     private func extendTunnel() {

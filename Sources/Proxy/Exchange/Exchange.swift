@@ -141,7 +141,11 @@ final class Exchange {
         } else if attempt != nil {
             // The service may be paused for a client that did not read; nobody else would let it go on.
             if hasAnswerHead { upstream?.resumeReading() }
-            run { $0.clientLeft() }
+            if holdsUnsentClaim {
+                run { $0.attemptFailed(.notSent(.badRequest), clientWaits: false, partSent: false) }
+            } else {
+                run { $0.clientLeft() }
+            }
         } else {
             // A request that passes through, or one that was never complete: nobody needs its answer.
             finish()
@@ -202,7 +206,8 @@ struct Timeline {
     var bytesToClient: UInt64 = 0
     var status: UInt16 = 0
     var upstreamStatus: UInt16 = 0
-    var upstreamServer: (pool: Int, server: Int)?
+    /// Index into the servers of the route's pool.
+    var upstreamServer: Int?
     var isUpstreamReused = false
     /// Nil where the exchange passes through.
     var outcome: IdempotencyOutcome?

@@ -3,7 +3,8 @@ import Idempotency
 
 /// A route as one worker uses it: its settings, prepared.
 final class Route {
-    let index: Int
+    /// What metrics and logs know the route by.
+    let label: Int
     let settings: RouteSettings
     let pool: UpstreamPool
     let policy: Policy?
@@ -20,8 +21,8 @@ final class Route {
     /// On this worker.
     var inFlight = 0
 
-    init(index: Int, settings: RouteSettings, pool: UpstreamPool) throws(PolicyError) {
-        self.index = index
+    init(label: Int, settings: RouteSettings, pool: UpstreamPool) throws(PolicyError) {
+        self.label = label
         self.settings = settings
         self.pool = pool
         policy = settings.policy

@@ -5,16 +5,17 @@ package import Transport
 
 /// The proxy: its workers, their listeners, and how they start and stop. Used from one control queue, never from a worker.
 package final class Server: @unchecked Sendable {
-    // Unchecked: everything but `contexts` is immutable or an atomic; `contexts` is written once by `start`, before any worker serves
-    // or the store is asked, and read only after.
+    // Unchecked: the listeners and contexts are written once by `start`, before any worker serves or the store is asked; `plan` is
+    // touched on the control queue only; everything else is immutable or an atomic.
 
-    package let settings: ServerSettings
+    private let settings: ServerSettings
     let shared: SharedState
     package let registry: MetricRegistry
     package let workers: [Worker]
     private let makeAccessLog: @Sendable () -> AccessLog
     private let resolver: Resolver
     private let log: Log
+    private var plan: RulesPlan
     private var contexts: [WorkerBound<WorkerContext>] = []
     private var listeners: [WorkerBound<Listener>] = []
     private var adminListener: WorkerBound<Listener>?
@@ -27,7 +28,8 @@ package final class Server: @unchecked Sendable {
         self.registry = registry
         self.log = log
         self.makeAccessLog = makeAccessLog
-        shared = SharedState(upstreams: settings.upstreams.count)
+        shared = SharedState()
+        plan = RulesPlan(settings: settings, addresses: [], health: [], routeLabels: [], upstreamLabels: [])
         resolver = Resolver(queue: BlockingQueue(label: "resolver", threadsMax: 2))
         var workers: [Worker] = []
         for index in 0..<settings.workers {
@@ -46,13 +48,13 @@ package final class Server: @unchecked Sendable {
 
     /// Binds every address, then serves. What was bound is in the answer, in the order of the settings.
     package func start(store: any RecordStore, admin: AdminEnvironment) throws(StartError) -> [SocketAddress] {
-        let addresses = try resolveUpstreams()
+        plan = try makePlan(settings)
         for worker in workers { worker.start() }
         for worker in workers {
             let context: WorkerContext
             do {
                 context = try worker.performAndWait {
-                    try makeContext(worker, store, addresses)
+                    try makeContext(worker, store)
                 }
             } catch {
                 throw StartError("\(error)")
@@ -70,22 +72,29 @@ package final class Server: @unchecked Sendable {
         return bound
     }
 
-    private func makeContext(
-        _ worker: Worker, _ store: any RecordStore, _ addresses: [[[SocketAddress]]]
-    ) throws -> WorkerContext {
-        let telemetry = Telemetry(
-            worker: worker, registry: registry, log: makeAccessLog(), routes: settings.routes.count,
-            upstreams: settings.upstreams.count)
-        let context = try WorkerContext(
-            worker: worker, settings: settings, store: store, shared: shared, telemetry: telemetry)
-        for pool in context.pools { pool.startResolving(resolver, initial: addresses[pool.index]) }
-        return context
+    private func makeContext(_ worker: Worker, _ store: any RecordStore) throws -> WorkerContext {
+        try WorkerContext(
+            worker: worker, plan: plan, store: store, shared: shared, resolver: resolver,
+            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog()))
+    }
+
+    private func makePlan(_ settings: ServerSettings) throws(StartError) -> RulesPlan {
+        let addresses = try resolve(settings.upstreams)
+        let labels = registry.extend(routes: settings.routes.map(\.name), upstreams: settings.upstreams.map(\.name))
+        let earlier = Array(zip(plan.settings.upstreams, plan.health))
+        let health = settings.upstreams.map { upstream in
+            earlier.first { $0.0 == upstream }?.1 ?? UpstreamHealth()
+        }
+        shared.requestsInFlightMax.store(settings.limits.requestsInFlightMax, ordering: .relaxed)
+        return RulesPlan(
+            settings: settings, addresses: addresses, health: health, routeLabels: labels.routes,
+            upstreamLabels: labels.upstreams)
     }
 
     /// A name that does not exist is a mistake in the configuration; a name server that does not answer is not.
-    private func resolveUpstreams() throws(StartError) -> [[[SocketAddress]]] {
+    private func resolve(_ upstreams: [UpstreamSettings]) throws(StartError) -> [[[SocketAddress]]] {
         var found: [[[SocketAddress]]] = []
-        for upstream in settings.upstreams {
+        for upstream in upstreams {
             var servers: [[SocketAddress]] = []
             for server in upstream.servers {
                 guard case .name(let host, let port) = server.host else {
@@ -173,19 +182,29 @@ package final class Server: @unchecked Sendable {
     }
 
     private func startHealthChecks() {
-        guard let context = contexts.first else { return }
-        context.worker.performAndWait {
-            for pool in context.value.pools {
-                guard let check = pool.settings.healthCheck else { continue }
-                context.value.healthCheckers.append(HealthChecker(pool: pool, check: check, health: shared.health[pool.index]))
+        contexts.first?.worker.performAndWait { contexts.first?.value.startHealthChecks() }
+    }
+
+    // MARK: Reload
+
+    /// Serves by other routes, upstreams, times and limits from here on; what is in flight ends by the rules it began with.
+    /// Listeners, workers, admin and store stay as they are.
+    package func reload(_ settings: ServerSettings) throws(StartError) {
+        let next = try makePlan(settings)
+        for context in contexts {
+            do {
+                try context.worker.performAndWait { try context.value.reload(next) }
+            } catch {
+                throw StartError("\(error)")
             }
         }
+        plan = next
     }
 
     // MARK: The operator's view
 
     package var bodyMemoryBytes: Int { shared.bodyMemory.load(ordering: .relaxed) }
-    package var isOverloaded: Bool { requestsInFlight > settings.limits.requestsInFlightMax }
+    package var isOverloaded: Bool { requestsInFlight > shared.requestsInFlightMax.load(ordering: .relaxed) }
     package var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
 
     /// Calls back, on a worker, once each worker has taken a turn since this call.

@@ -9,35 +9,47 @@ final class Telemetry {
     private let log: AccessLog
     private let worker: Worker
     private let protocolLabel: MetricLabel
-    private let durations: [[HistogramID]]
-    private let overheads: [[HistogramID]]
-    private let inFlight: [SeriesID]
+    private let registry: MetricRegistry
+    /// By the labels of routes and upstreams.
+    private var durations: [[HistogramID]] = []
+    private var overheads: [[HistogramID]] = []
+    private var inFlight: [SeriesID] = []
+    private var upstreamDurations: [HistogramID] = []
     private let requestSize: HistogramID
     private let responseSize: HistogramID
     private let recordSize: HistogramID
-    private let upstreamDurations: [HistogramID]
     private let connectionsTotal: SeriesID
     private let waiters: SeriesID
 
-    init(worker: Worker, registry: MetricRegistry, log: AccessLog, routes: Int, upstreams: Int) {
+    init(worker: Worker, registry: MetricRegistry, log: AccessLog) {
         self.worker = worker
+        self.registry = registry
         self.log = log
         let shard = registry.makeShard()
         self.shard = shard
         protocolLabel = shard.literal("http/1.1")
-        durations = (0..<routes).map { route in
-            MethodLabel.allCases.map { shard.histogram(.requestDuration, .index(route), .method($0)) }
-        }
-        overheads = (0..<routes).map { route in
-            IdempotencyOutcome.allCases.map { shard.histogram(.overhead, .index(route), .outcome($0)) }
-        }
-        inFlight = (0..<routes).map { shard.series(.requestsInFlight, .index($0)) }
         requestSize = shard.histogram(.requestSize)
         responseSize = shard.histogram(.responseSize)
         recordSize = shard.histogram(.idempotencyRecordSize)
-        upstreamDurations = (0..<upstreams).map { shard.histogram(.upstreamRequestDuration, .index($0)) }
         connectionsTotal = shard.series(.connectionsTotal)
         waiters = shard.series(.idempotencyWaiters)
+    }
+
+    /// Registers what the rules need, once per route and upstream.
+    func prepare(_ plan: RulesPlan) {
+        let routes = (plan.routeLabels.max() ?? -1) + 1
+        for route in durations.count..<max(durations.count, routes) {
+            durations.append(
+                MethodLabel.allCases.map { shard.histogram(.requestDuration, .index(route), .method($0)) })
+            overheads.append(
+                IdempotencyOutcome.allCases.map { shard.histogram(.overhead, .index(route), .outcome($0)) })
+            inFlight.append(shard.series(.requestsInFlight, .index(route)))
+        }
+        let upstreams = (plan.upstreamLabels.max() ?? -1) + 1
+        for upstream in upstreamDurations.count..<max(upstreamDurations.count, upstreams) {
+            upstreamDurations.append(shard.histogram(.upstreamRequestDuration, .index(upstream)))
+        }
+        log.extend(registry.names)
     }
 
     func batchEnded() {
@@ -78,7 +90,7 @@ final class Telemetry {
     }
 
     func requestStarted(_ route: Route) {
-        shard.move(inFlight[route.index], by: 1)
+        shard.move(inFlight[route.label], by: 1)
     }
 
     func shed(_ reason: StaticString) {
@@ -108,11 +120,11 @@ final class Telemetry {
     // MARK: Upstreams
 
     func upstreamFailed(_ pool: UpstreamPool, _ failure: UpstreamFailure) {
-        shard.add(.upstreamErrors, .index(pool.index), shard.literal(failure.kind))
+        shard.add(.upstreamErrors, .index(pool.label), shard.literal(failure.kind))
     }
 
     func upstreamRetried(_ pool: UpstreamPool) {
-        shard.add(.upstreamRetries, .index(pool.index))
+        shard.add(.upstreamRetries, .index(pool.label))
     }
 
     // MARK: The end of an exchange
@@ -128,22 +140,22 @@ final class Telemetry {
             upstreamDuration = (timeline.answerEnded ?? worker.now).nanoseconds(since: forwarded)
         }
         if let route = exchange.route {
-            shard.add(.requests, .index(exchange.listener), .index(route.index), .method(method), .code(status))
-            shard.observe(durations[route.index][Int(method.rawValue)], duration)
-            shard.move(inFlight[route.index], by: -1)
+            shard.add(.requests, .index(exchange.listener), .index(route.label), .method(method), .code(status))
+            shard.observe(durations[route.label][Int(method.rawValue)], duration)
+            shard.move(inFlight[route.label], by: -1)
             if let outcome = timeline.outcome {
-                shard.add(.idempotencyRequests, .index(route.index), .outcome(outcome))
+                shard.add(.idempotencyRequests, .index(route.label), .outcome(outcome))
                 shard.observe(
-                    overheads[route.index][Int(outcome.rawValue)], duration - min(duration, upstreamDuration ?? 0))
+                    overheads[route.label][Int(outcome.rawValue)], duration - min(duration, upstreamDuration ?? 0))
             }
         } else {
             shard.add(.requests, .index(exchange.listener), .none, .method(method), .code(status))
         }
         if exchange.bodyBytesReceived > 0 { shard.observe(requestSize, exchange.bodyBytesReceived) }
         if timeline.bytesToClient > 0 { shard.observe(responseSize, timeline.bytesToClient) }
-        if let server = timeline.upstreamServer, let upstreamDuration {
-            shard.add(.upstreamRequests, .index(server.pool), .code(timeline.upstreamStatus))
-            shard.observe(upstreamDurations[server.pool], upstreamDuration)
+        if let pool = exchange.route?.pool, let upstreamDuration {
+            shard.add(.upstreamRequests, .index(pool.label), .code(timeline.upstreamStatus))
+            shard.observe(upstreamDurations[pool.label], upstreamDuration)
         }
         if log.isEnabled { write(exchange, status, duration, upstreamDuration) }
     }
@@ -153,11 +165,14 @@ final class Telemetry {
         let client = exchange.client.text
         let path = exchange.path
         let octets = exchange.head.fields.octets
-        let server = timeline.upstreamServer.map { Array(exchange.context.pools[$0.pool].serverText($0.server).utf8) } ?? []
+        var server: [UInt8] = []
+        if let pool = exchange.route?.pool, let index = timeline.upstreamServer {
+            server = Array(pool.serverText(index).utf8)
+        }
         var entry = AccessEntry()
         entry.milliseconds = worker.wallMilliseconds
         entry.listener = exchange.listener
-        entry.route = exchange.route?.index ?? -1
+        entry.route = exchange.route?.label ?? -1
         entry.clientIP = client.span
         entry.isHTTP10 = exchange.head.version == .http10
         entry.method = octets.span.extracting(exchange.head.methodRange.bounds)

@@ -7,18 +7,12 @@ import Transport
 /// What the connections and exchanges of one worker share. Everything here is used on the worker's queue only.
 final class WorkerContext {
     let worker: Worker
-    let timeouts: ClientTimeouts
-    let limits: Limits
     let store: any RecordStore
     let shared: SharedState
-    let router: Router
-    private(set) var routes: [Route] = []
-    private(set) var pools: [UpstreamPool] = []
+    private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
     let telemetry: Telemetry
-    private let trustedPeers: [AddressBlock]
-    private let viaLine10: [UInt8]?
-    private let viaLine11: [UInt8]?
+    private let resolver: Resolver
 
     /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no exchange.
     @exclusivity(unchecked) var parsedHead = RequestHead()
@@ -33,37 +27,45 @@ final class WorkerContext {
     private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
-    var healthCheckers: [HealthChecker] = []
+    private var healthCheckers: [HealthChecker] = []
     private var operatorRequests: [UInt64: (StoreResult) -> Void] = [:]
     private var operatorSerial: UInt64 = 0
 
-    init(worker: Worker, settings: ServerSettings, store: any RecordStore, shared: SharedState, telemetry: Telemetry) throws(PolicyError) {
+    init(
+        worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
+        telemetry: Telemetry
+    ) throws(PolicyError) {
         self.worker = worker
-        self.timeouts = settings.timeouts
-        self.limits = settings.limits
         self.store = store
         self.shared = shared
+        self.resolver = resolver
         self.telemetry = telemetry
-        self.router = Router(settings.routes)
-        self.trustedPeers = settings.trustedPeers
-        viaLine10 = settings.viaPseudonym.map { Array("Via: 1.0 \($0)\r\n".utf8) }
-        viaLine11 = settings.viaPseudonym.map { Array("Via: 1.1 \($0)\r\n".utf8) }
         scratch.reserveCapacity(64 << 10)
-        pools = settings.upstreams.enumerated().map { index, upstream in
-            UpstreamPool(context: self, settings: upstream, index: index, health: shared.health[index])
-        }
-        for (index, route) in settings.routes.enumerated() {
-            routes.append(try Route(index: index, settings: route, pool: pools[route.upstream]))
-        }
+        rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
+        telemetry.prepare(plan)
         deliveries = DeliveryWatch(context: self)
         worker.onBatchEnd { [unowned self] in self.endBatch() }
     }
 
-    func viaLine(_ version: RequestHead.Version) -> [UInt8]? { version == .http10 ? viaLine10 : viaLine11 }
+    var timeouts: ClientTimeouts { rules.timeouts }
+    var limits: Limits { rules.limits }
 
-    func isTrusted(_ address: SocketAddress) -> Bool {
-        guard !trustedPeers.isEmpty, let octets = address.octets else { return false }
-        return trustedPeers.contains { $0.contains(octets) }
+    /// Serves by other rules from the next request on.
+    func reload(_ plan: RulesPlan) throws(PolicyError) {
+        let earlier: Rules = rules
+        rules = try Rules(plan, context: self, resolver: resolver, earlier: earlier)
+        telemetry.prepare(plan)
+        earlier.retire(for: rules)
+        startHealthChecks()
+    }
+
+    /// On the first worker only; the others see the result.
+    func startHealthChecks() {
+        guard worker.index == 0 else { return }
+        healthCheckers = rules.pools.compactMap { pool in
+            guard let check = pool.settings.healthCheck else { return nil }
+            return healthCheckers.first { $0.pool === pool } ?? HealthChecker(pool: pool, check: check)
+        }
     }
 
     // MARK: Exchanges
@@ -192,7 +194,7 @@ final class WorkerContext {
     func startDraining() {
         isDraining = true
         for connection in Array(connections.values) { connection.drainConnection() }
-        for pool in pools { pool.closeIdle() }
+        for pool in rules.pools { pool.closeIdle() }
     }
 
     /// The drain's time is over: what is still in flight on covered routes becomes unknown, and is stored as such.
@@ -213,15 +215,14 @@ final class WorkerContext {
     }
 }
 
-/// Counters that bound what all workers hold together, and the health that all of them see.
+/// Counters that bound what all workers hold together.
 final class SharedState: Sendable {
     let connections = Atomic<Int>(0)
     let requestsInFlight = Atomic<Int>(0)
     let bodyMemory = Atomic<Int>(0)
     let isDraining = Atomic<Bool>(false)
-    let health: [UpstreamHealth]
+    /// From the configuration, for the operator's view.
+    let requestsInFlightMax = Atomic<Int>(.max)
 
-    init(upstreams: Int) {
-        health = (0..<upstreams).map { _ in UpstreamHealth() }
-    }
+    init() {}
 }

@@ -81,14 +81,14 @@ package struct Limits: Sendable {
     package init() {}
 }
 
-package struct UpstreamSettings: Sendable {
+package struct UpstreamSettings: Sendable, Equatable {
     package enum Balance: Sendable, Equatable {
         case roundRobin
         case leastRequests
         case first
     }
 
-    package struct Server: Sendable {
+    package struct Server: Sendable, Equatable {
         /// As written, for logs and metrics.
         package var text: String
         package var host: ServerHost

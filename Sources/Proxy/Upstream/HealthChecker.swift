@@ -4,16 +4,16 @@ import Transport
 /// Asks each server of one upstream for a page, again and again, and tells every worker which servers pass. On one worker. The checks
 /// carry no token and are never recorded.
 final class HealthChecker {
-    private let pool: UpstreamPool
+    let pool: UpstreamPool
     private let check: UpstreamSettings.HealthCheck
     private let health: UpstreamHealth
     private var successes: [Int]
     private var failures: [Int]
 
-    init(pool: UpstreamPool, check: UpstreamSettings.HealthCheck, health: UpstreamHealth) {
+    init(pool: UpstreamPool, check: UpstreamSettings.HealthCheck) {
         self.pool = pool
         self.check = check
-        self.health = health
+        self.health = pool.health
         successes = Array(repeating: 0, count: pool.serverCount)
         failures = Array(repeating: 0, count: pool.serverCount)
         for server in 0..<pool.serverCount { ask(server) }

@@ -27,16 +27,18 @@ final class UpstreamPool {
 
     let context: WorkerContext
     let settings: UpstreamSettings
-    let index: Int
-    private let health: UpstreamHealth
+    /// What metrics know the upstream by.
+    let label: Int
+    let health: UpstreamHealth
     private var servers: [Server]
     private var next = 0
     private var names: [ResolvedName] = []
+    private var isRetired = false
 
-    init(context: WorkerContext, settings: UpstreamSettings, index: Int, health: UpstreamHealth) {
+    init(context: WorkerContext, settings: UpstreamSettings, label: Int, health: UpstreamHealth) {
         self.context = context
         self.settings = settings
-        self.index = index
+        self.label = label
         self.health = health
         servers = settings.servers.map { server in
             switch server.host {
@@ -144,7 +146,7 @@ final class UpstreamPool {
         let server = connection.server
         servers[server].active -= 1
         servers[server].consecutiveFailures = 0
-        if servers[server].idle.count >= settings.idleConnectionsMax || context.isDraining {
+        if servers[server].idle.count >= settings.idleConnectionsMax || context.isDraining || isRetired {
             servers[server].active += 1
             connection.end()
             return
@@ -170,6 +172,14 @@ final class UpstreamPool {
             servers[server].consecutiveFailures = 0
             servers[server].restsUntil = context.worker.now.adding(milliseconds: settings.failTimeoutMilliseconds)
         }
+    }
+
+    /// A reload has no use for this pool: it ends with the exchanges that use it.
+    func retire() {
+        isRetired = true
+        for name in names { name.stop() }
+        names = []
+        closeIdle()
     }
 
     func closeIdle() {

@@ -15,6 +15,7 @@ final class Assembly: Sendable {
     let store: any RecordStore
     let bound: [SocketAddress]
     private let accessSink: LogSink?
+    private let reloads = ReloadFigures()
 
     init(_ configuration: Configuration, inherited: [Int32]) throws(StartError) {
         self.configuration = configuration
@@ -42,6 +43,7 @@ final class Assembly: Sendable {
         self.store = store
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
+        reloads.register(registry)
         do throws(StartError) {
             bound = try server.start(
                 store: store, admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
@@ -144,6 +146,29 @@ final class Assembly: Sendable {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    // MARK: Reload
+
+    /// What a reload cannot change is said, and stays as it was.
+    func reload(_ next: Configuration) throws(StartError) {
+        let settings = try ServerSettings(next, cores: server.workers.count)
+        try server.reload(settings)
+        if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
+        if next.admin != configuration.admin { noteRestartNeeded("admin") }
+        if next.store != configuration.store { noteRestartNeeded("store") }
+        if next.workers != configuration.workers { noteRestartNeeded("workers") }
+        if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
+        if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }
+        noteReload(succeeded: true)
+    }
+
+    private func noteRestartNeeded(_ directive: String) {
+        log.warning("a changed directive takes effect at the next start only", .string("directive", directive))
+    }
+
+    func noteReload(succeeded: Bool) {
+        reloads.note(succeeded: succeeded)
     }
 
     // MARK: The operator's view

@@ -28,14 +28,19 @@ final class Lifecycle: Sendable {
     private static let abandonMilliseconds: UInt64 = 3_000
 
     private let assembly: Assembly
+    /// Nil where there is no file to read again.
+    private let configurationPath: String?
     private let state: MainQueueBox<Phase>
 
-    init(_ assembly: Assembly) {
+    init(_ assembly: Assembly, configurationPath: String?) {
         self.assembly = assembly
+        self.configurationPath = configurationPath
         state = MainQueueBox(.serving)
     }
 
     func run() -> Never {
+        // A limit on file sizes is to the store what a full disk is: an error to answer, not the end.
+        signal(SIGXFSZ, SIG_IGN)
         do throws(Errno) {
             try Signals.start([.terminate, .quit, .interrupt, .user1, .hangUp], on: .main) { [self] in received($0) }
         } catch {
@@ -54,7 +59,7 @@ final class Lifecycle: Sendable {
         case .user1:
             assembly.reopenLogs()
         case .hangUp:
-            assembly.log.warning("SIGHUP: this version reads its configuration at start only")
+            if state.value == .serving { reload() }
         case .interrupt:
             if state.value == .serving {
                 beginDraining(delayMilliseconds: 0)
@@ -70,6 +75,36 @@ final class Lifecycle: Sendable {
             break
         }
     }
+
+    // MARK: Reload
+
+    /// A configuration with errors changes nothing: the old one keeps serving.
+    private func reload() {
+        guard let configurationPath else {
+            assembly.log.warning("nothing to reload: the proxy runs without a configuration file")
+            return
+        }
+        ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(Instant.current().nanoseconds / 1000)")
+        defer { ServiceManager.notify("READY=1") }
+        let checked = Configuration.check(path: configurationPath)
+        if !checked.diagnostics.isEmpty { Terminal.error(checked.diagnostics.report) }
+        guard let configuration = checked.configuration else {
+            assembly.noteReload(succeeded: false)
+            assembly.log.error("reload refused: the old configuration stays", .string("file", configurationPath))
+            return
+        }
+        do throws(StartError) {
+            try assembly.reload(configuration)
+            assembly.log.info("reloaded", .string("file", configurationPath))
+        } catch {
+            assembly.noteReload(succeeded: false)
+            assembly.log.error(
+                "reload refused: the old configuration stays", .string("file", configurationPath),
+                .string("error", error.description))
+        }
+    }
+
+    // MARK: Drain
 
     private func beginDraining(delayMilliseconds: UInt64) {
         state.value = .draining

@@ -48,7 +48,8 @@ struct RunCommand: ParsableCommand {
             Terminal.error("oncegate: \(error.description)")
             throw ExitCode.failure
         }
-        Lifecycle(assembly).run()
+        let file = upstream == nil ? config ?? ConfigurationFileOption.defaultPath : nil
+        Lifecycle(assembly, configurationPath: file).run()
     }
 
     private func readConfiguration() throws -> Configuration {
