@@ -1,7 +1,8 @@
 internal import Glibc
 
-/// Milliseconds since the UNIX epoch for everything a store dates. Anchored to the wall clock once and advanced by a clock that nobody
-/// sets, so that a jump of the wall clock while the process runs neither expires nor prolongs a record. Time suspended counts.
+/// Milliseconds since the UNIX epoch for everything a store dates. Anchored to the wall clock once and advanced by a
+/// clock that nobody sets, so that a jump of the wall clock while the process runs neither expires nor prolongs a
+/// record. Time suspended counts.
 package struct StoreClock: Sendable {
     package let milliseconds: @Sendable () -> UInt64
 

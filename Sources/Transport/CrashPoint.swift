@@ -1,8 +1,8 @@
 internal import Glibc
 internal import Synchronization
 
-/// A place at which a test can end the process as kill -9 does: `ONCEGATE_CRASH_AT=point` or `point:n` (the n-th time, from 1) in the
-/// environment. Unset, reaching a point is one comparison.
+/// A place at which a test can end the process as kill -9 does: `ONCEGATE_CRASH_AT=point` or `point:n` (the n-th time,
+/// from 1) in the environment. Unset, reaching a point is one comparison.
 package enum CrashPoint: String, Sendable, CaseIterable {
     // The request's way in.
     case accepted

@@ -213,7 +213,11 @@ struct EmbeddedFaultTests {
         for (number, reference) in open {
             harness.store.markSent(reference)
             let stored = harness.complete(reference, .answered(answer(String(repeating: "e", count: 100_000))))
-            if stored == .stored(.failed(.diskFull)) { lost.append(number) } else { #expect(stored == .stored(.durable)) }
+            if stored == .stored(.failed(.diskFull)) {
+                lost.append(number)
+            } else {
+                #expect(stored == .stored(.durable))
+            }
         }
         #expect(!lost.isEmpty)
         for number in lost { #expect(harness.claim(claim(number)) == .unknown(.notStored)) }
@@ -222,7 +226,8 @@ struct EmbeddedFaultTests {
 
     private func expectRecorded(_ epochs: [UInt64], _ harness: EmbeddedHarness) {
         for (number, epoch) in epochs.enumerated() {
-            guard case .recorded(_, let recordedEpoch) = harness.claim(claim(UInt64(number))), recordedEpoch == epoch else {
+            guard case .recorded(_, let recordedEpoch) = harness.claim(claim(UInt64(number))), recordedEpoch == epoch
+            else {
                 Issue.record("\(number) is gone")
                 return
             }

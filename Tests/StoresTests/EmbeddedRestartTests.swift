@@ -130,7 +130,8 @@ struct EmbeddedRestartTests {
         var harness: EmbeddedHarness? = try EmbeddedHarness(directory) { $0.cacheBytesMax = 0 }
         func twin(_ number: UInt64) -> Claim {
             Claim(
-                key: RecordKey(words: (0xABCD, number, 0, 0)), fingerprint: fingerprint(1), route: "", retentionMilliseconds: 60_000)
+                key: RecordKey(words: (0xABCD, number, 0, 0)), fingerprint: fingerprint(1), route: "",
+                retentionMilliseconds: 60_000)
         }
         var epochs: [UInt64] = []
         for number in UInt64(0)..<10 {
@@ -155,7 +156,9 @@ struct EmbeddedRestartTests {
         let harness = try EmbeddedHarness(directory)
         var used: UInt64 = 0
         for round in UInt64(0)..<4 {
-            for number in 0..<UInt64(300) { try harness.record(round * 1000 + number, String(repeating: "b", count: 1000)) }
+            for number in 0..<UInt64(300) {
+                try harness.record(round * 1000 + number, String(repeating: "b", count: 1000))
+            }
             harness.clock.advance(milliseconds: 3_601_000)
             harness.store.runUpkeep()
             #expect(harness.store.statistics.records == 0)

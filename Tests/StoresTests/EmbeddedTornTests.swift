@@ -40,7 +40,8 @@ struct EmbeddedTornTests {
             }
             writeFile(target.path + "/store/records.db-wal", whole[..<size])
             let torn = try EmbeddedHarness(target) { $0.markSlots = 16 }
-            #expect(torn.claim(claim(1)) == .recorded(answer("first"), epoch: 0).epoch(of: torn.claim(claim(1))), "\(size)")
+            #expect(
+                torn.claim(claim(1)) == .recorded(answer("first"), epoch: 0).epoch(of: torn.claim(claim(1))), "\(size)")
             switch torn.claim(claim(2)) {
             case .recorded(answer("second"), _): #expect(size >= ends[1])
             case .unknown(.ownerDied): #expect(size < ends[1])
@@ -65,6 +66,10 @@ struct EmbeddedTornTests {
 extension StoreResult {
     /// This recorded answer with the epoch of another.
     func epoch(of other: StoreResult) -> StoreResult {
-        if case .recorded(let answer, _) = self, case .recorded(_, let epoch) = other { .recorded(answer, epoch: epoch) } else { self }
+        if case .recorded(let answer, _) = self, case .recorded(_, let epoch) = other {
+            .recorded(answer, epoch: epoch)
+        } else {
+            self
+        }
     }
 }

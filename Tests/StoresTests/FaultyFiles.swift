@@ -2,7 +2,8 @@ import CSQLite
 import Glibc
 import Synchronization
 
-/// SQLite's own file layer with faults: the n-th write or sync below a directory fails. Directories without a plan are untouched.
+/// SQLite's own file layer with faults: the n-th write or sync below a directory fails. Directories without a plan are
+/// untouched.
 enum FaultyFiles {
     enum Call: Sendable {
         case write
@@ -72,7 +73,8 @@ enum FaultyFiles {
     private static func fault(_ file: UnsafeMutablePointer<sqlite3_file>?, _ call: Call) -> Plan? {
         guarded.withLock { guarded in
             guard let file, let path = guarded.state.paths[file],
-                let (directory, found) = guarded.state.plans.first(where: { path.hasPrefix($0.key + "/") }), found.call == call
+                let (directory, found) = guarded.state.plans.first(where: { path.hasPrefix($0.key + "/") }),
+                found.call == call
             else { return nil }
             var plan = found
             defer { guarded.state.plans[directory] = plan }

@@ -5,7 +5,8 @@ import Stores
 import Synchronization
 import Testing
 
-/// Figures for the notes: `ONCEGATE_BENCH=1 swift test -c release --filter StoreBenchmarks`. The directory is ONCEGATE_BENCH_DIR or /tmp.
+/// Figures for the notes: `ONCEGATE_BENCH=1 swift test -c release --filter StoreBenchmarks`. The directory is
+/// ONCEGATE_BENCH_DIR or /tmp.
 @Suite("Store benchmarks", .serialized, .enabled(if: getenv("ONCEGATE_BENCH") != nil))
 struct StoreBenchmarks {
     @Test("Durable operations, replays and start-up with a million records")
@@ -26,7 +27,9 @@ struct StoreBenchmarks {
         bench = try Bench(options)
         print("start-up: \((wallMicroseconds() - opening) / 1000) ms wall, \((cpuMicroseconds() - cpu) / 1000) ms CPU")
         let resident = residentBytes()
-        print("resident: \(resident >> 20) MiB, was \(residentBefore >> 20); \(Double(resident - residentBefore) / Double(count)) B/record more")
+        print(
+            "resident: \(resident >> 20) MiB, was \(residentBefore >> 20); \(Double(resident - residentBefore) / Double(count)) B/record more"
+        )
 
         var next = count
         for (batch, operations) in [(1, 4_000), (16, 40_000), (64, 100_000), (256, 200_000)] as [(Int, UInt64)] {
@@ -39,13 +42,15 @@ struct StoreBenchmarks {
             func percentile(_ part: Double) -> UInt64 { bench.latencies[Int(Double(bench.latencies.count - 1) * part)] }
             print(
                 "B=\(batch): \(Double(cpu) / Double(operations)) µs CPU/op, \(operations * 1_000_000 / wall) op/s,",
-                "\(operations / commits) op/commit, p50 \(percentile(0.5)) p99 \(percentile(0.99)) p99.9 \(percentile(0.999)) µs")
+                "\(operations / commits) op/commit, p50 \(percentile(0.5)) p99 \(percentile(0.99)) p99.9 \(percentile(0.999)) µs"
+            )
         }
         for (name, keys) in [("hot", 1000), ("cold", count)] as [(String, UInt64)] {
             let (wall, cpu) = measure { bench.replay(200_000, of: keys, from: name == "hot" ? next - 1000 : 0) }
             print("replay \(name): \(Double(cpu) / 200_000) µs CPU/op, \(200_000 * 1_000_000 / wall) op/s")
         }
-        print("resident at the end: \(residentBytes() >> 20) MiB for \(bench.store.statistics.records) records,",
+        print(
+            "resident at the end: \(residentBytes() >> 20) MiB for \(bench.store.statistics.records) records,",
             "database \(bench.store.statistics.bytesUsed >> 20) MiB")
         bench.store.close()
     }
@@ -55,7 +60,8 @@ struct StoreBenchmarks {
         let inbox = BenchInbox()
         var latencies: [UInt64] = []
         let recorded = RecordedAnswer(
-            status: 201, framing: .length, fieldLines: [UInt8](repeating: 0x61, count: 0) + [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
+            status: 201, framing: .length,
+            fieldLines: [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
             body: [UInt8](repeating: 0x62, count: 200))
 
         init(_ options: EmbeddedStoreOptions) throws {
@@ -74,7 +80,8 @@ struct StoreBenchmarks {
                     requests.append(.complete(reference, .answered(recorded), ReplyAddress(worker: 0, exchange: 0)))
                 }
                 while requests.count < max(1, references.isEmpty ? batch / 2 : batch), next < numbers.upperBound {
-                    requests.append(.claim(claim(next, retentionMilliseconds: 86_400_000), ReplyAddress(worker: 0, exchange: 0)))
+                    requests.append(
+                        .claim(claim(next, retentionMilliseconds: 86_400_000), ReplyAddress(worker: 0, exchange: 0)))
                     next += 1
                 }
                 let count = requests.count

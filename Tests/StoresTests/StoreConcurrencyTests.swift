@@ -16,12 +16,14 @@ struct StoreConcurrencyTests {
         let store: any TestableStore =
             switch kind {
             case .memory: InMemoryStore(bytesMax: 1 << 30, deliver: deliver)
-            case .embedded: try EmbeddedStore(options: EmbeddedStoreOptions(directory: directory.path + "/store"), deliver: deliver)
+            case .embedded:
+                try EmbeddedStore(options: EmbeddedStoreOptions(directory: directory.path + "/store"), deliver: deliver)
             }
         let checker = HistoryChecker()
         DispatchQueue.concurrentPerform(iterations: workers.count) { index in
             var client = HistoryClient(
-                worker: UInt32(index), store: store, inbox: workers[index], checker: checker, random: Random(seed: UInt64(index) + 1))
+                worker: UInt32(index), store: store, inbox: workers[index], checker: checker,
+                random: Random(seed: UInt64(index) + 1))
             client.run(steps: 1500)
         }
         #expect(checker.violations.withLock { $0 } == [])
@@ -75,7 +77,9 @@ private final class HistoryChecker: Sendable {
     func claimed(_ number: UInt64, _ reference: ClaimReference) {
         state.withLock { state in
             if let other = state.open[number] { violate("\(number) claimed while \(other) is open") }
-            if state.durable.contains(number) || state.unknown.contains(number) { violate("\(number) claimed while a record stands") }
+            if state.durable.contains(number) || state.unknown.contains(number) {
+                violate("\(number) claimed while a record stands")
+            }
             if !state.epochs.insert(reference.epoch).inserted { violate("epoch \(reference.epoch) given twice") }
             state.open[number] = reference.epoch
         }

@@ -208,15 +208,20 @@ struct StoreContractTests {
                 break
             }
             epochs[number] = reference.epoch
-            #expect(harness.complete(reference, .answered(answer(String(repeating: "x", count: 2000)))) == .stored(.durable))
+            #expect(
+                harness.complete(reference, .answered(answer(String(repeating: "x", count: 2000)))) == .stored(.durable)
+            )
             try #require(number < 1000)
         }
         for (number, epoch) in epochs {
-            #expect(harness.claim(claim(number)) == .recorded(answer(String(repeating: "x", count: 2000)), epoch: epoch))
+            #expect(
+                harness.claim(claim(number)) == .recorded(answer(String(repeating: "x", count: 2000)), epoch: epoch))
         }
         #expect(harness.complete(open, .answered(answer("open"))) == .stored(.durable))
         #expect(harness.store.statistics.refusedFull == 1)
-        for number in epochs.keys where number % 2 == 0 { #expect(harness.resolve(key(number), .forget) == .resolved(.done)) }
+        for number in epochs.keys where number % 2 == 0 {
+            #expect(harness.resolve(key(number), .forget) == .resolved(.done))
+        }
         harness.clock.advance(milliseconds: 3_700_000)
         harness.store.runUpkeep()
         _ = try harness.claimed(claim(2_000_000))

@@ -215,7 +215,9 @@ func removeTree(_ path: String) {
         return
     }
     while let entry = readdir(stream) {
-        let name = withUnsafeBytes(of: entry.pointee.d_name) { String(cString: $0.bindMemory(to: CChar.self).baseAddress!) }
+        let name = withUnsafeBytes(of: entry.pointee.d_name) {
+            String(cString: $0.bindMemory(to: CChar.self).baseAddress!)
+        }
         if name != "." && name != ".." { removeTree(path + "/" + name) }
     }
     closedir(stream)
@@ -240,5 +242,6 @@ func claim(_ number: UInt64, print: UInt64 = 1, retentionMilliseconds: UInt64 = 
 func answer(_ text: String, status: UInt16 = 201) -> RecordedAnswer {
     let body = [UInt8](text.utf8)
     return RecordedAnswer(
-        status: status, framing: .length, fieldLines: [UInt8]("Content-Length: \(body.count)\r\nX-Test: a\r\n".utf8), body: body)
+        status: status, framing: .length, fieldLines: [UInt8]("Content-Length: \(body.count)\r\nX-Test: a\r\n".utf8),
+        body: body)
 }

@@ -3,7 +3,8 @@ internal import Glibc
 package import Idempotency
 internal import Synchronization
 
-/// Records in a directory of this machine, durable in groups: whatever was submitted while one commit ran is the next commit.
+/// Records in a directory of this machine, durable in groups: whatever was submitted while one commit ran is the next
+/// commit.
 package final class EmbeddedStore: RecordStore {
     package typealias Deliver = @Sendable (_ worker: Int, _ replies: [StoreReply]) -> Void
 
@@ -63,30 +64,36 @@ package final class EmbeddedStore: RecordStore {
     package func close() {
         queue.sync {
             guard !inbox.withLock({ $0.isClosed }) else { return }
-            drain()
+            while let requests = take() { handle(requests) }
             core.value.close()
             inbox.withLock { $0.isClosed = true }
         }
     }
 
+    /// One batch, and the next behind whatever else waits for the queue.
     private func drain() {
+        guard let requests = take() else { return }
+        handle(requests)
+        queue.async { self.drain() }
+    }
+
+    private func handle(_ requests: [StoreRequest]) {
         let core = core.value
-        while let requests = take() {
-            core.handle(requests)
-            if commitDelayMicroseconds > 0, !core.changes.isEmpty,
-                core.open.count >= EmbeddedLimits.commitDelayOpenClaimsMin
-            {
-                core.deliver()
-                usleep(commitDelayMicroseconds)
-                core.handle(inbox.withLock { inbox in
+        core.handle(requests)
+        if commitDelayMicroseconds > 0, !core.changes.isEmpty,
+            core.open.count >= EmbeddedLimits.commitDelayOpenClaimsMin
+        {
+            core.deliver()
+            usleep(commitDelayMicroseconds)
+            core.handle(
+                inbox.withLock { inbox in
                     let more = inbox.requests
                     inbox.requests = []
                     return more
                 })
-            }
-            core.finishBatch()
-            if !core.listings.isEmpty { takeListingStep() }
         }
+        core.finishBatch()
+        if !core.listings.isEmpty { takeListingStep() }
     }
 
     /// What was submitted; nil, and no longer scheduled, when that is nothing.

@@ -2,7 +2,8 @@
 package struct EmbeddedStoreOptions: Sendable {
     /// The store's directory, created with mode 0700 if its parent exists.
     package var directory: String
-    /// Octets in use by the database; new claims are refused near it, and what was claimed before still gets its outcome stored.
+    /// Octets in use by the database; new claims are refused near it, and what was claimed before still gets its
+    /// outcome stored.
     package var bytesMax: UInt64 = 16 << 30
     /// How long a commit waits for company while several claims are open; 0 = not at all.
     package var commitDelayMicroseconds: UInt32 = 0

@@ -15,7 +15,9 @@ func readAll(_ descriptor: Int32, bytesMax: Int) -> [UInt8]? {
     var octets = [UInt8](repeating: 0, count: Int(status.st_size))
     var filled = 0
     while filled < octets.count {
-        let count = octets.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress! + filled, $0.count - filled, off_t(filled)) }
+        let count = octets.withUnsafeMutableBytes {
+            pread(descriptor, $0.baseAddress! + filled, $0.count - filled, off_t(filled))
+        }
         if count < 0 && errno == EINTR { continue }
         guard count > 0 else { return nil }
         filled += count

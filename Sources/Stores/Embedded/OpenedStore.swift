@@ -46,7 +46,8 @@ struct OpenedStore: ~Copyable {
     static func openEngine(_ database: String, connections: Int) throws(StoreOpenError) -> (SQLiteEngine, RecordScan) {
         do throws(StorageError) {
             let engine = try SQLiteEngine(path: database)
-            let scan = try RecordScan.run(database: database, bounds: engine.idBounds(), connections: max(1, connections))
+            let scan = try RecordScan.run(
+                database: database, bounds: engine.idBounds(), connections: max(1, connections))
             guard scan.corruptRows == 0 else { throw StorageError.corruptRows(scan.corruptRows) }
             return (engine, scan)
         } catch {
@@ -57,7 +58,9 @@ struct OpenedStore: ~Copyable {
     }
 
     /// Claims whose owner is dead: those that provably were not sent are free, the others unknown.
-    private static func resolve(_ scan: inout RecordScan, _ remains: SendMarks.Remains?, _ engine: SQLiteEngine) throws(StorageError) {
+    private static func resolve(_ scan: inout RecordScan, _ remains: SendMarks.Remains?, _ engine: SQLiteEngine)
+        throws(StorageError)
+    {
         var operations: [StorageOperation] = []
         for row in scan.open {
             var mark = SendMarks.Mark.other

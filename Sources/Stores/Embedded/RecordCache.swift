@@ -1,6 +1,7 @@
 internal import Idempotency
 
-/// The most recently used completed records with their answers, bounded in octets, so that a replay of a hot record reads no file.
+/// The most recently used completed records with their answers, bounded in octets, so that a replay of a hot record
+/// reads no file.
 struct RecordCache {
     struct Entry {
         var row: RecordRow
@@ -36,7 +37,9 @@ struct RecordCache {
 
     /// A use: the record becomes the youngest.
     mutating func answer(of key: RecordKey, epoch: UInt64) -> RecordedAnswer? {
-        guard let position = positions[key], let entry = nodes[Int(position)].entry, entry.row.id == epoch else { return nil }
+        guard let position = positions[key], let entry = nodes[Int(position)].entry, entry.row.id == epoch else {
+            return nil
+        }
         if position != newest {
             unlink(position)
             linkAsNewest(position)

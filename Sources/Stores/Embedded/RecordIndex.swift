@@ -1,6 +1,6 @@
-/// 64-bit key hash → row id for every record, in open-addressed shards. Equal hashes stand side by side: a hit is only a candidate, and
-/// the row's full key decides. 16 octets per slot, between 0.53 and 0.8 full, so 20 to 30 octets per record; a shard grows alone, which
-/// takes microseconds where one table would pause for the whole.
+/// 64-bit key hash → row id for every record, in open-addressed shards. Equal hashes stand side by side: a hit is only
+/// a candidate, and the row's full key decides. 16 octets per slot, between 0.53 and 0.8 full, so 20 to 30 octets per
+/// record; a shard grows alone, which takes microseconds where one table would pause for the whole.
 struct RecordIndex {
     private static let shardBits = 10
     private var shards: [Shard]

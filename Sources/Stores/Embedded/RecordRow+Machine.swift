@@ -12,7 +12,8 @@ extension RecordRow {
             case .unknown: .unknown(cause ?? .ownerDied)
             }
         return RecordMachine(
-            restoring: machineState, kind: kind, fingerprint: fingerprint, epoch: id, expiresAtMilliseconds: expiresAtMilliseconds,
+            restoring: machineState, kind: kind, fingerprint: fingerprint, epoch: id,
+            expiresAtMilliseconds: expiresAtMilliseconds,
             isDelivered: isDelivered)
     }
 
@@ -24,8 +25,8 @@ extension RecordRow {
         if case .unknown(let why) = machine.state { cause = why } else { cause = nil }
     }
 
-    /// The octets that stand beside the row for this outcome, if any; notes its status and size in the row. Throws when the outcome
-    /// cannot be represented.
+    /// The octets that stand beside the row for this outcome, if any; notes its status and size in the row. Throws when
+    /// the outcome cannot be represented.
     mutating func encode(_ outcome: borrowing Outcome) throws(RecordCodingError) -> [UInt8]? {
         var octets: [UInt8] = []
         switch outcome {

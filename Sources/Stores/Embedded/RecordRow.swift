@@ -116,7 +116,9 @@ extension RecordRow {
     }
 
     private static func isWhole(id: UInt64, octets: UnsafeRawBufferPointer) -> Bool {
-        guard octets.count >= fixedBytes + 8, octets[0] == 1, octets.count == fixedBytes + 8 + Int(octets[5]) else { return false }
+        guard octets.count >= fixedBytes + 8, octets[0] == 1, octets.count == fixedBytes + 8 + Int(octets[5]) else {
+            return false
+        }
         let end = octets.count - 8
         return word(octets, at: end) == RowChecksum.of(UnsafeRawBufferPointer(rebasing: octets[..<end]), id: id)
     }
@@ -140,8 +142,8 @@ extension RecordRow {
     }
 }
 
-/// 64 bits against rot, not against an adversary. Each step is a bijection of both the sum so far and the word, so a change within one
-/// word always shows.
+/// 64 bits against rot, not against an adversary. Each step is a bijection of both the sum so far and the word, so a
+/// change within one word always shows.
 enum RowChecksum {
     static func of(_ octets: UnsafeRawBufferPointer, id: UInt64) -> UInt64 {
         var sum = mix(0x9E37_79B9_7F4A_7C15, id)

@@ -16,7 +16,8 @@ struct RecordScan {
     private static let blockRows = 4096
 
     /// Reads all rows with several connections at once, each verified by its checksum.
-    static func run(database: String, bounds: ClosedRange<UInt64>?, connections: Int) throws(StorageError) -> RecordScan {
+    static func run(database: String, bounds: ClosedRange<UInt64>?, connections: Int) throws(StorageError) -> RecordScan
+    {
         guard let bounds else { return RecordScan() }
         let shared = Shared()
         let ranges = rangesPerConnection * UInt64(connections)

@@ -2,8 +2,8 @@ internal import CSQLite
 internal import Idempotency
 internal import Transport
 
-/// SQLite as a time-ordered log. Both tables are appended to at the edge of their retention, so a commit touches few pages, and expiry
-/// is a range at the front; there is no index on disk.
+/// SQLite as a time-ordered log. Both tables are appended to at the edge of their retention, so a commit touches few
+/// pages, and expiry is a range at the front; there is no index on disk.
 ///
 /// ```
 /// rec (id INTEGER PRIMARY KEY, row BLOB)       RecordRow
@@ -38,7 +38,8 @@ final class SQLiteEngine: StorageEngine {
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
     private var isSynced = true
 
-    /// Opens an existing database, replaying its log into the view of this connection; writes nothing but shared memory.
+    /// Opens an existing database, replaying its log into the view of this connection; writes nothing but shared
+    /// memory.
     init(path: String) throws(StorageError) {
         logPages.initialize(to: 0)
         connection = try SQLiteConnection(path: path, mode: .readWrite)

@@ -2,8 +2,8 @@ internal import Glibc
 internal import Idempotency
 internal import Synchronization
 
-/// The mapped file that says of each open claim whether an octet of it may have been sent. Setting a mark is one atomic operation in
-/// memory; the page survives kill -9, though not a power cut, which the boot id shows.
+/// The mapped file that says of each open claim whether an octet of it may have been sent. Setting a mark is one atomic
+/// operation in memory; the page survives kill -9, though not a power cut, which the boot id shows.
 ///
 /// ```
 /// offset  size
@@ -82,7 +82,8 @@ final class SendMarks: @unchecked Sendable {
     /// Any thread. A claim that does not hold the slot any more changes nothing.
     func markSent(slot: UInt32, epoch: UInt64) {
         guard Int(slot) < slotCount else { return }
-        _ = cells[Int(slot)].compareExchange(expected: epoch | Self.unsentFlag, desired: epoch, ordering: .sequentiallyConsistent)
+        _ = cells[Int(slot)].compareExchange(
+            expected: epoch | Self.unsentFlag, desired: epoch, ordering: .sequentiallyConsistent)
     }
 
     func markNotStored(slot: UInt32, epoch: UInt64) {
@@ -115,12 +116,15 @@ extension SendMarks {
         private let octets: [UInt8]
         let owner: UInt64
 
-        /// Nil unless the file is whole and was written since the machine started: without both, no mark proves anything.
+        /// Nil unless the file is whole and was written since the machine started: without both, no mark proves
+        /// anything.
         init?(path: String, bootID: [UInt8]) {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
             guard descriptor >= 0 else { return nil }
             defer { Glibc.close(descriptor) }
-            guard let octets = readAll(descriptor, bytesMax: 64 << 20), octets.count >= SendMarks.headerBytes else { return nil }
+            guard let octets = readAll(descriptor, bytesMax: 64 << 20), octets.count >= SendMarks.headerBytes else {
+                return nil
+            }
             self.octets = octets
             owner = Self.word(octets, at: 32)
             let slots = Int(UInt32(truncatingIfNeeded: Self.word(octets, at: 8)))

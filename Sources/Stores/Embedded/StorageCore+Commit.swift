@@ -13,7 +13,9 @@ extension StorageCore {
         if hasClaims { CrashPoint.reach(.claimSubmitted) }
         guard let error = write(batch) else {
             if hasClaims { CrashPoint.reach(.claimDurable) }
-            if batch.contains(where: { if case .outcome = $0 { true } else { false } }) { CrashPoint.reach(.outcomeDurable) }
+            if batch.contains(where: { if case .outcome = $0 { true } else { false } }) {
+                CrashPoint.reach(.outcomeDurable)
+            }
             for change in batch { succeed(change) }
             return
         }
@@ -22,7 +24,8 @@ extension StorageCore {
             for change in batch { failed(change, .failed) }
             return
         }
-        // A claim can be refused at no cost; an outcome cannot. Without the claims it may fit into space the log already has.
+        // A claim can be refused at no cost; an outcome cannot. Without the claims it may fit into space the log
+        // already has.
         let outcomes = batch.filter { if case .claim = $0 { false } else { true } }
         for case .claim(let running, let replaced) in batch { failed(.claim(running, replaced: replaced), .diskFull) }
         guard !outcomes.isEmpty else { return }
@@ -78,7 +81,8 @@ extension StorageCore {
                 operations.append(.remove(id: from.id))
             }
             if case .none = reply {
-                // That an answer was delivered may be forgotten in a power cut: the record is then replayed once too often.
+                // That an answer was delivered may be forgotten in a power cut: the record is then replayed once too
+                // often.
             } else {
                 isSynced = true
             }
@@ -197,8 +201,8 @@ extension StorageCore {
         for waiter in running.machine.claimNotStored(epoch: running.row.id) { refuse(waiter, refusal) }
     }
 
-    /// The outcome is not stored: the key is unknown from here on, and after a restart, which the mark's slot tells. A released key
-    /// provably was not executed and stays free; a claim then replaces the row.
+    /// The outcome is not stored: the key is unknown from here on, and after a restart, which the mark's slot tells. A
+    /// released key provably was not executed and stays free; a claim then replaces the row.
     func hold(_ running: OpenClaim, _ pending: PendingOutcome, _ refusal: StoreRefusal) {
         let key = running.row.key
         open[key] = nil

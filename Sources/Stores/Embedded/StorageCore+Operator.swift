@@ -1,13 +1,15 @@
 internal import Idempotency
 
-/// A listing in progress: it reads the records in steps between batches, since no second connection may read beside the writer.
+/// A listing in progress: it reads the records in steps between batches, since no second connection may read beside the
+/// writer.
 struct Listing {
     var filter: RecordFilter
     var address: ReplyAddress
     var cursor: UInt64 = 0
     var found: [RecordSummary] = []
 
-    /// Rows come in the order of their expiry, so the oldest are known only at the end; no more than are asked for are kept.
+    /// Rows come in the order of their expiry, so the oldest are known only at the end; no more than are asked for are
+    /// kept.
     mutating func keepOldest() {
         found.sort { ($0.claimedAtMilliseconds, $0.epoch) < ($1.claimedAtMilliseconds, $1.epoch) }
         found.removeLast(max(0, found.count - max(0, filter.countMax)))

@@ -27,7 +27,8 @@ extension StorageCore {
             if rows.count < EmbeddedLimits.expiryStepMax { expiryCursor = 0 }
             guard let first = ids.first, let last = ids.last else { return rows.count == EmbeddedLimits.expiryStepMax }
             CrashPoint.reach(.duringExpiry)
-            let operations = ids.count == rows.count ? [.removeRange(first...last)] : ids.map { StorageOperation.remove(id: $0) }
+            let operations =
+                ids.count == rows.count ? [.removeRange(first...last)] : ids.map { StorageOperation.remove(id: $0) }
             try engine.commit(operations, isSynced: false)
             for row in expired { forget(row) }
             figures.expired &+= UInt64(ids.count)
@@ -83,7 +84,8 @@ extension StorageCore {
         }
     }
 
-    /// Brings rows and memory together. Memory is right about claims of this process: each was told to its owner, or refused.
+    /// Brings rows and memory together. Memory is right about claims of this process: each was told to its owner, or
+    /// refused.
     private func reconcile(_ scan: RecordScan, _ engine: any StorageEngine) throws(StorageError) {
         var index = scan.index
         var unknowns = scan.unknowns
@@ -93,7 +95,8 @@ extension StorageCore {
             if open[row.key]?.row.id == row.id || held[row.key]?.row.id == row.id {
                 openOnDisk.insert(row.key)
             } else {
-                // Its commit was reported as failed and took effect nevertheless: the claim was refused, so nothing was sent.
+                // Its commit was reported as failed and took effect nevertheless: the claim was refused, so nothing was
+                // sent.
                 operations.append(.remove(id: row.id))
                 index.remove(hash: row.key.indexHash, id: row.id)
             }
@@ -129,8 +132,8 @@ extension StorageCore {
 
     // MARK: End
 
-    /// Refuses what waits and gives the files up. Rows of open claims stay as they are: the next start reads in the marks, which their
-    /// owners may still set, what has to become of each.
+    /// Refuses what waits and gives the files up. Rows of open claims stay as they are: the next start reads in the
+    /// marks, which their owners may still set, what has to become of each.
     func close() {
         isClosing = true
         commitChanges()

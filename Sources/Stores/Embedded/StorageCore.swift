@@ -3,9 +3,9 @@ internal import Transport
 
 /// The embedded store's state and decisions. Everything here runs on the storage queue.
 ///
-/// A batch is decided in memory, with reads where the memory does not suffice; what can be answered is answered; then all changes are
-/// committed as one; then their replies go out. A request for a key with an uncommitted change waits for that commit first, except that
-/// a claim may join one that is being claimed.
+/// A batch is decided in memory, with reads where the memory does not suffice; what can be answered is answered; then
+/// all changes are committed as one; then their replies go out. A request for a key with an uncommitted change waits
+/// for that commit first, except that a claim may join one that is being claimed.
 final class StorageCore {
     let options: EmbeddedStoreOptions
     let clock: StoreClock
@@ -77,7 +77,9 @@ final class StorageCore {
             case .list(let filter, let address): handleList(filter, address)
             case .resolve(let key, let resolution, let address): handleResolve(key, resolution, address)
             }
-            if changes.count >= EmbeddedLimits.transactionChangesMax || changeBytes >= EmbeddedLimits.transactionBytesMax {
+            if changes.count >= EmbeddedLimits.transactionChangesMax
+                || changeBytes >= EmbeddedLimits.transactionBytesMax
+            {
                 commitChanges()
             }
         }
@@ -148,9 +150,12 @@ final class StorageCore {
         }
     }
 
-    private func decide(_ claim: Claim, _ address: ReplyAddress, standing row: RecordRow?, isFree: Bool = false, isWaiting: Bool) {
+    private func decide(
+        _ claim: Claim, _ address: ReplyAddress, standing row: RecordRow?, isFree: Bool = false, isWaiting: Bool
+    ) {
         if let row, row.state == .inFlight {
-            // Neither open nor held, so its owner is gone. Opening resolves these; to guess otherwise would run it twice.
+            // Neither open nor held, so its owner is gone. Opening resolves these; to guess otherwise would run it
+            // twice.
             return outbox.add(address, .unknown(.ownerDied))
         }
         let standing = isFree ? RecordMachine() : row?.machine ?? RecordMachine()
@@ -211,7 +216,8 @@ final class StorageCore {
         RecordRow(
             id: id, key: claim.key, fingerprint: claim.fingerprint, state: .inFlight, kind: claim.kind, cause: nil,
             durability: claim.durability, owner: owner, claimedAtMilliseconds: now,
-            expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds), markSlot: marks.take(epoch: id), route: claim.route)
+            expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds), markSlot: marks.take(epoch: id),
+            route: claim.route)
     }
 
     private func expiry(after retentionMilliseconds: UInt64) -> UInt64 {
@@ -227,8 +233,8 @@ final class StorageCore {
         return second << 24 | UInt64(sequence)
     }
 
-    /// Ids differ by their second or their sequence number. Both can only meet those of an earlier process, or of this one 16 million
-    /// claims ago; there the table is asked.
+    /// Ids differ by their second or their sequence number. Both can only meet those of an earlier process, or of this
+    /// one 16 million claims ago; there the table is asked.
     private func isTaken(_ id: UInt64) -> Bool {
         guard id >> 24 <= takenThroughSecond, let engine else { return id == 0 }
         // An error shows again in the commit.
@@ -250,7 +256,9 @@ final class StorageCore {
     private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
         if isChanging(reference.key) { commitChanges() }
         if let running = open[reference.key] {
-            guard running.row.id == reference.epoch, running.phase == .running else { return outbox.add(address, .stored(.stale)) }
+            guard running.row.id == reference.epoch, running.phase == .running else {
+                return outbox.add(address, .stored(.stale))
+            }
             return complete(running, outcome, address)
         }
         completeLate(reference, outcome, address)

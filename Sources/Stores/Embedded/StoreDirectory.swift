@@ -49,14 +49,17 @@ struct StoreDirectory: ~Copyable {
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile(path: path) }
     }
 
-    /// A lock of the open file description: gone with the process, however it ends, and not confused by a reused process id.
+    /// A lock of the open file description: gone with the process, however it ends, and not confused by a reused
+    /// process id.
     private static func takeLock(_ directory: String) throws(StoreOpenError) -> Int32 {
         let path = directory + "/lock"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw .notWritable(path: path, cause: lastErrorText()) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let cause = errno
-            let holder = readAll(descriptor, bytesMax: 256).map { String(decoding: $0.prefix { $0 != 0x0A }, as: UTF8.self) }
+            let holder = readAll(descriptor, bytesMax: 256).map {
+                String(decoding: $0.prefix { $0 != 0x0A }, as: UTF8.self)
+            }
             close(descriptor)
             guard cause == EWOULDBLOCK else { throw .inputOutput(path: path, cause: errorText(cause)) }
             throw .locked(path: directory, holder: holder.flatMap { $0.isEmpty ? nil : $0 } ?? "another process")
@@ -106,8 +109,8 @@ struct StoreDirectory: ~Copyable {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
-    /// The fields of SQLite's 100-octet header, big endian: magic 0, page size 16, change counter 24, pages 28, user version 60,
-    /// application id 68, "version valid for" 92.
+    /// The fields of SQLite's 100-octet header, big endian: magic 0, page size 16, change counter 24, pages 28, user
+    /// version 60, application id 68, "version valid for" 92.
     private static func checkHeader(_ path: String, logBytes: Int?) throws(StoreOpenError) {
         let descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { throw .notWritable(path: path, cause: lastErrorText()) }

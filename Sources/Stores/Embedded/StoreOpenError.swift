@@ -22,7 +22,8 @@ package enum StoreOpenError: Error, Sendable, Equatable, CustomStringConvertible
         case .notADirectory(let path): "store: \(path) is not a directory"
         case .notWritable(let path, let cause): "store: \(path) is not writable: \(cause)"
         case .locked(let path, let holder): "store: \(path) is in use by \(holder)"
-        case .networkFileSystem(let path): "store: \(path) is on a network file system, which cannot hold an embedded store"
+        case .networkFileSystem(let path):
+            "store: \(path) is on a network file system, which cannot hold an embedded store"
         case .notARegularFile(let path): "store: \(path) is not a regular file"
         case .foreign(let path): "store: \(path) is not a record database of oncegate"
         case .newerFormat(let path, let version, let supported):

@@ -144,7 +144,8 @@ final class InMemoryCore {
         let (sum, overflows) = now.addingReportingOverflow(retention)
         let nextExpiry = overflows ? .max : sum
         let action = record.machine.complete(
-            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: epoch + 1, nextExpiresAtMilliseconds: nextExpiry)
+            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: epoch + 1,
+            nextExpiresAtMilliseconds: nextExpiry)
         guard action != .stale else { return outbox.add(address, .stored(.stale)) }
         figures.completions += 1
         outbox.add(address, .stored(.durable))
