@@ -41,6 +41,7 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
         .testTarget(name: "SimulationTests", dependencies: ["Idempotency", "Stores", "TestSupport"]),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),
+        .testTarget(name: "StyleTests", dependencies: ["oncegate"]),
     ],
     swiftLanguageModes: [.v6]
 )

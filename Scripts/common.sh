@@ -31,7 +31,7 @@ need_packages() {
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy" && made=yes
     fi
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || status=$?
+        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >&2 || status=$?
     if [ "$made" = yes ]; then as_root rm -f "$policy"; fi
     [ "$status" -eq 0 ] || die "apt-get could not install: ${missing[*]}"
 }
@@ -47,11 +47,12 @@ need_swift() {
 }
 
 # What the Swift code links against.
-build_packages=(libsqlite3-dev libssl-dev pkg-config)
+# With what a Swift toolchain itself needs: a linker, C headers and a few libraries.
+build_packages=(binutils ca-certificates g++ git libcurl4 libedit2 libncurses6 libsqlite3-dev libssl-dev libxml2 pkg-config)
 
 # Builds the release executable and prints its path.
 build_release() {
-    swift build -c release --static-swift-stdlib --product oncegate >&2
+    swift build -c release --static-swift-stdlib --product oncegate >&2 || return 1
     printf '%s/oncegate\n' "$(swift build -c release --static-swift-stdlib --show-bin-path)"
 }
 

@@ -1,9 +1,11 @@
-// libFuzzer entry for the HTTP/1 codec. Compiled as one module with Sources/HTTP and the checks that HTTPTests runs too:
+// libFuzzer entry for the HTTP/1 codec, run by `Scripts/fuzz HTTP`. Compiled as one module with the codec and with the
+// checks that HTTPTests runs too:
 //
-//   swiftc -sanitize=fuzzer,address -parse-as-library -O -swift-version 6 -package-name oncegate \
-//       -enable-upcoming-feature ExistentialAny -enable-upcoming-feature MemberImportVisibility \
-//       -enable-upcoming-feature InternalImportsByDefault -enable-experimental-feature Lifetimes \
-//       Sources/HTTP/**/*.swift Tests/HTTPTests/Transcript.swift Tests/HTTPTests/FuzzCheck.swift Fuzz/HTTP/HTTPFuzzer.swift
+//   Sources/HTTP/**/*.swift
+//   Tests/HTTPTests/Transcript.swift
+//   Tests/HTTPTests/FuzzCheck.swift
+//
+// An input's first octet chooses what is read, the second how it is split; see `checkAnyOctets`.
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzHTTP(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

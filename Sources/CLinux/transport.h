@@ -1,5 +1,5 @@
-// The system calls of the Transport target. Each gives its result, or the negated errno: so errno is read right after the call,
-// in one place, before anything else can overwrite it.
+// The system calls of the Transport target. Each gives its result, or the negated errno: so errno is read right after
+// the call, in one place, before anything else can overwrite it.
 #ifndef ONCEGATE_CLINUX_TRANSPORT_H
 #define ONCEGATE_CLINUX_TRANSPORT_H
 
@@ -123,8 +123,12 @@ static inline long cl_option_get(int descriptor, int level, int name) {
 static inline long cl_nodelay(int descriptor) { return cl_option_set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1); }
 static inline long cl_reuse_address(int descriptor) { return cl_option_set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1); }
 static inline long cl_reuse_port(int descriptor) { return cl_option_set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1); }
-static inline long cl_v6_only(int descriptor, int value) { return cl_option_set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, value); }
-static inline long cl_send_buffer(int descriptor, int bytes) { return cl_option_set(descriptor, SOL_SOCKET, SO_SNDBUF, bytes); }
+static inline long cl_v6_only(int descriptor, int value) {
+    return cl_option_set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, value);
+}
+static inline long cl_send_buffer(int descriptor, int bytes) {
+    return cl_option_set(descriptor, SOL_SOCKET, SO_SNDBUF, bytes);
+}
 static inline long cl_receive_buffer(int descriptor, int bytes) {
     return cl_option_set(descriptor, SOL_SOCKET, SO_RCVBUF, bytes);
 }
@@ -151,7 +155,8 @@ static inline void cl_address_v4(struct sockaddr_storage *out, uint32_t octets_b
     in->sin_port = htons(port);
     in->sin_addr.s_addr = octets_be;
 }
-static inline void cl_address_v6(struct sockaddr_storage *out, const uint8_t octets[16], uint16_t port, uint32_t scope) {
+static inline void cl_address_v6(
+    struct sockaddr_storage *out, const uint8_t octets[16], uint16_t port, uint32_t scope) {
     struct sockaddr_in6 *in = (struct sockaddr_in6 *)out;
     memset(in, 0, sizeof *in);
     in->sin6_family = AF_INET6;

@@ -5,17 +5,26 @@ import Testing
 @Suite("HTTP/1 bodies")
 struct BodyDecoderTests {
     private static let malformedBodies: [(String, HTTPError)] = [
-        ("\r\n", HTTPError.invalidChunkSize), (" 5\r\n", .invalidChunkSize), ("5 \r\n", .invalidChunkSize), ("0x5\r\n", .invalidChunkSize),
-        ("+5\r\n", .invalidChunkSize), ("-5\r\n", .invalidChunkSize), ("1_0\r\n", .invalidChunkSize), ("5\t;a\r\n", .invalidChunkSize),
+        ("\r\n", HTTPError.invalidChunkSize), (" 5\r\n", .invalidChunkSize), ("5 \r\n", .invalidChunkSize),
+        ("0x5\r\n", .invalidChunkSize),
+        ("+5\r\n", .invalidChunkSize), ("-5\r\n", .invalidChunkSize), ("1_0\r\n", .invalidChunkSize),
+        ("5\t;a\r\n", .invalidChunkSize),
         ("g\r\n", .invalidChunkSize), (";a\r\n", .invalidChunkSize), ("00000000000000005\r\n", .invalidChunkSize),
-        ("8000000000000000\r\n", .invalidChunkSize), ("ffffffffffffffff\r\n", .invalidChunkSize), ("10000000000000000\r\n", .invalidChunkSize),
+        ("8000000000000000\r\n", .invalidChunkSize), ("ffffffffffffffff\r\n", .invalidChunkSize),
+        ("10000000000000000\r\n", .invalidChunkSize),
         ("5\n", .bareLineFeed), ("\n", .bareLineFeed), ("5\rX", .bareCarriageReturn), ("5\r\r\n", .bareCarriageReturn),
-        ("5;a\n", .bareLineFeed), ("5;a\rb", .bareCarriageReturn), ("5;a \r b", .bareCarriageReturn), ("5;a=\"b\r\n\"\r\n", .invalidChunkExtension),
-        ("5;a=\"b\\\r\n", .invalidChunkExtension), ("5;a\u{0}\r\n", .invalidChunkExtension), ("5;\u{e9}\r\n", .invalidChunkExtension),
-        ("1\r\nab\r\n", .chunkNotTerminated), ("1\r\na\rX", .chunkNotTerminated), ("1\r\na\n", .chunkNotTerminated), ("1\r\na0\r\n\r\n", .chunkNotTerminated),
-        ("0\r\nX : y\r\n\r\n", .whitespaceBeforeColon), ("0\r\n X: y\r\n\r\n", .whitespaceBeforeFirstField), ("0\r\nX: y\r\n z\r\n\r\n", .obsoleteFold),
-        ("0\r\nX: y\n\r\n", .bareLineFeed), ("0\r\nGET / HTTP/1.1\r\n\r\n", .invalidFieldName), ("0\r\nX: \rY\r\n\r\n", .bareCarriageReturn),
-        ("0\r\n\n", .bareLineFeed), ("5\r\nhell", .incomplete), ("", .incomplete), ("0\r\n", .incomplete), ("0\r\nX: y\r\n", .incomplete),
+        ("5;a\n", .bareLineFeed), ("5;a\rb", .bareCarriageReturn), ("5;a \r b", .bareCarriageReturn),
+        ("5;a=\"b\r\n\"\r\n", .invalidChunkExtension),
+        ("5;a=\"b\\\r\n", .invalidChunkExtension), ("5;a\u{0}\r\n", .invalidChunkExtension),
+        ("5;\u{e9}\r\n", .invalidChunkExtension),
+        ("1\r\nab\r\n", .chunkNotTerminated), ("1\r\na\rX", .chunkNotTerminated), ("1\r\na\n", .chunkNotTerminated),
+        ("1\r\na0\r\n\r\n", .chunkNotTerminated),
+        ("0\r\nX : y\r\n\r\n", .whitespaceBeforeColon), ("0\r\n X: y\r\n\r\n", .whitespaceBeforeFirstField),
+        ("0\r\nX: y\r\n z\r\n\r\n", .obsoleteFold),
+        ("0\r\nX: y\n\r\n", .bareLineFeed), ("0\r\nGET / HTTP/1.1\r\n\r\n", .invalidFieldName),
+        ("0\r\nX: \rY\r\n\r\n", .bareCarriageReturn),
+        ("0\r\n\n", .bareLineFeed), ("5\r\nhell", .incomplete), ("", .incomplete), ("0\r\n", .incomplete),
+        ("0\r\nX: y\r\n", .incomplete),
     ]
 
     @Test("A2, A23 to A25: malformed chunks are refused, at every split", arguments: malformedBodies)
@@ -44,10 +53,13 @@ struct BodyDecoderTests {
         let long = "0\r\nA: " + String(repeating: "b", count: 8200) + "\r\n\r\n"
         let last = transcript(.body(.chunked), Array(long.utf8)).last
         #expect(last == .error(.trailersTooLarge) || last == .error(.fieldTooLong))
-        let forbidden = ["Content-Length: 5", "Transfer-Encoding: x", "Host: a", "Authorization: b", "Cookie: c", "Set-Cookie: d",
-            "idempotency-KEY: e", "Connection: f", "Content-Type: g"]
+        let forbidden = [
+            "Content-Length: 5", "Transfer-Encoding: x", "Host: a", "Authorization: b", "Cookie: c", "Set-Cookie: d",
+            "idempotency-KEY: e", "Connection: f", "Content-Type: g",
+        ]
         let octets = Array("1\r\nx\r\n0\r\nA:1\r\n\(forbidden.joined(separator: "\r\n"))\r\nB: 2 \r\n\r\n".utf8)
-        #expect(transcript(.body(.chunked), octets) == [.data([0x78]), .trailers(Array("A: 1\r\nB: 2\r\n".utf8)), .end])
+        #expect(
+            transcript(.body(.chunked), octets) == [.data([0x78]), .trailers(Array("A: 1\r\nB: 2\r\n".utf8)), .end])
         let onlyForbidden = Array("0\r\nHost: a\r\n\r\n".utf8)
         #expect(transcript(.body(.chunked), onlyForbidden) == [.end])
     }
@@ -69,7 +81,8 @@ struct BodyDecoderTests {
         #expect(decoder.isEnd)
         steps.append(try decoder.next("f"))
         try decoder.inputEnded()
-        #expect(steps == [.needsMore(consumed: 0), .data(consumed: 3, 0..<3), .data(consumed: 2, 0..<2), .end(consumed: 0)])
+        #expect(
+            steps == [.needsMore(consumed: 0), .data(consumed: 3, 0..<3), .data(consumed: 2, 0..<2), .end(consumed: 0)])
     }
 
     @Test("No body takes nothing; until close takes all")

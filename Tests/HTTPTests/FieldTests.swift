@@ -15,7 +15,8 @@ struct FieldTests {
         for index in name.utf8.indices {
             var octets = Array(name.utf8)
             let offset = name.utf8.distance(from: name.utf8.startIndex, to: index)
-            for octet in UInt8(0x21)...0x7e where OctetSet.token.contains(octet) && Octet.lowercased(octet) != octets[offset] {
+            for octet in UInt8(0x21)...0x7e
+            where OctetSet.token.contains(octet) && Octet.lowercased(octet) != octets[offset] {
                 let before = octets[offset]
                 octets[offset] = octet
                 #expect(KnownField(octets) != field)
@@ -34,13 +35,16 @@ struct FieldTests {
     @Test("The octet sets are what the grammar says")
     func octetSets() {
         for octet in UInt8.min...UInt8.max {
-            let isAlphanumeric = octet < 0x80 && (Character(UnicodeScalar(octet)).isLetter || Character(UnicodeScalar(octet)).isNumber)
+            let isAlphanumeric =
+                octet < 0x80 && (Character(UnicodeScalar(octet)).isLetter || Character(UnicodeScalar(octet)).isNumber)
             #expect(OctetSet.token.contains(octet) == (isAlphanumeric || "!#$%&'*+-.^_`|~".utf8.contains(octet)))
             #expect(OctetSet.target.contains(octet) == ((0x21...0x7e).contains(octet) && octet != 0x23))
             #expect(OctetSet.path.contains(octet) == ((0x21...0x7e).contains(octet) && !"#?\\".utf8.contains(octet)))
             #expect(OctetSet.unreserved.contains(octet) == (isAlphanumeric || "-._~".utf8.contains(octet)))
             #expect(OctetSet.addressLiteral.contains(octet) == "0123456789abcdefABCDEF:.".utf8.contains(octet))
-            #expect(OctetSet.chunkExtension.contains(octet) == (OctetSet.token.contains(octet) || ";= \t".utf8.contains(octet)))
+            #expect(
+                OctetSet.chunkExtension.contains(octet)
+                    == (OctetSet.token.contains(octet) || ";= \t".utf8.contains(octet)))
         }
     }
 
@@ -60,16 +64,21 @@ struct FieldTests {
     @Test("Lookups by name and by field")
     func lookups() throws {
         let head = try parseRequest("GET / HTTP/1.1\r\nHost: a\r\nCookie: b\r\nX: 1\r\ncookie: c\r\nx: 2\r\n\r\n")
-        #expect(head.fields.count(of: .cookie) == 2 && head.fields.count(of: .host) == 1 && head.fields.count(of: .via) == 0)
+        #expect(
+            head.fields.count(of: .cookie) == 2 && head.fields.count(of: .host) == 1 && head.fields.count(of: .via) == 0
+        )
         #expect(head.fields.isRepeated(.cookie))
         #expect(head.fields.lines(named: "x").map { head.text($0.value) } == ["1", "2"])
         #expect(head.fields.firstIndex(named: "X") == 2 && head.fields.firstIndex(named: "X", from: 3) == 4)
         #expect(head.fields.firstIndex(named: Array("y".utf8)) == nil)
     }
 
-    @Test("A35: Connection cannot take away what the proxy rests on", arguments: [
-        "Idempotency-Key", "Authorization", "Content-Length", "TRANSFER-ENCODING", "host", "cookie", "x-tenant", "close, Content-Type",
-    ])
+    @Test(
+        "A35: Connection cannot take away what the proxy rests on",
+        arguments: [
+            "Idempotency-Key", "Authorization", "Content-Length", "TRANSFER-ENCODING", "host", "cookie", "x-tenant",
+            "close, Content-Type",
+        ])
     func protected(_ options: String) throws {
         var head = try parseRequest("POST / HTTP/1.1\r\nHost: a\r\nConnection: \(options)\r\n\r\n")
         #expect(throws: HTTPError.protectedFieldInConnection) {
@@ -79,8 +88,11 @@ struct FieldTests {
 
     @Test("RFC 9110 §7.6.1: hop-by-hop fields and those that Connection names are dropped")
     func hopByHop() throws {
-        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-a, trailer, Server\r\nKeep-Alive: b\r\nProxy-Connection: c\r\nTE: d\r\nUpgrade: e\r\n"
-            + "x-A: f\r\nTrailer: g\r\nX-A: h\r\nServer: i\r\nProxy-Authorization: j\r\nProxy-Authenticate: k\r\nHTTP2-Settings: l\r\nkeep: m\r\n"
+        let text =
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-a, trailer, Server\r\nKeep-Alive: b\r\n"
+            + "Proxy-Connection: c\r\nTE: d\r\nUpgrade: e\r\n"
+            + "x-A: f\r\nTrailer: g\r\nX-A: h\r\nServer: i\r\nProxy-Authorization: j\r\n"
+            + "Proxy-Authenticate: k\r\nHTTP2-Settings: l\r\nkeep: m\r\n"
             + "Transfer-Encoding: chunked\r\n\r\n"
         var head = try parseRequest(text)
         try head.fields.markHopByHop(keepsTrailer: true)

@@ -2,7 +2,8 @@
     @testable import HTTP
 #endif
 
-/// What must hold for any octets whatever; traps when it does not. The first octet chooses the direction, the second the cuts.
+/// What must hold for any octets whatever; traps when it does not. The first octet chooses the direction, the second
+/// the cuts.
 func checkAnyOctets(_ input: [UInt8]) {
     guard input.count >= 2 else { return }
     let octets = Array(input.dropFirst(2))

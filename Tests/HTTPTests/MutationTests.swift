@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HTTP
@@ -18,7 +19,7 @@ struct MutationTests {
             messages.append([0x01, 0x13] + MessageCorpus.octets(text))
             messages.append([0x02, 0x02] + MessageCorpus.octets(text))
         }
-        var generator = SeededGenerator(state: 2)
+        var generator = SeededGenerator(seed: 2)
         for _ in 0..<8000 {
             guard var octets = messages.randomElement(using: &generator) else { continue }
             for _ in 0..<Int.random(in: 1...4, using: &generator) { mutate(&octets, using: &generator) }
@@ -30,13 +31,14 @@ struct MutationTests {
 
     @Test("Random octets never crash")
     func random() {
-        var generator = SeededGenerator(state: 3)
+        var generator = SeededGenerator(seed: 3)
         for _ in 0..<8000 {
             var octets: [UInt8] = []
             for _ in 0..<Int.random(in: 2...60, using: &generator) {
                 octets.append(
                     Bool.random(using: &generator)
-                        ? UInt8.random(in: 0...255, using: &generator) : Self.telling.randomElement(using: &generator) ?? 0)
+                        ? UInt8.random(in: 0...255, using: &generator)
+                        : Self.telling.randomElement(using: &generator) ?? 0)
             }
             checkAnyOctets(octets)
         }

@@ -21,8 +21,10 @@ struct ResponseParserTests {
         ("HTTP/1.x 200 OK\r\n\r\n", .malformedVersion), ("ICY 200 OK\r\n\r\n", .invalidFirstOctet),
         ("\r\nHTTP/1.1 200 OK\r\n\r\n", .invalidFirstOctet), ("HTTP/1.1 200 O\rK\r\n\r\n", .bareCarriageReturn),
         ("HTTP/1.1 200 OK\n\n", .bareLineFeed), ("HTTP/1.1 200 O\u{0}\r\n\r\n", .controlOctet),
-        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", .whitespaceBeforeColon), ("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", .obsoleteFold),
-        ("HTTP/1.1 200 OK\r\n X: y\r\n\r\n", .whitespaceBeforeFirstField), ("HTTP/1.1 200 OK\r\nX\r\n\r\n", .missingColon),
+        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", .whitespaceBeforeColon),
+        ("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", .obsoleteFold),
+        ("HTTP/1.1 200 OK\r\n X: y\r\n\r\n", .whitespaceBeforeFirstField),
+        ("HTTP/1.1 200 OK\r\nX\r\n\r\n", .missingColon),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", .conflictingFraming),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", .duplicateContentLength),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", .invalidContentLength),
@@ -30,7 +32,10 @@ struct ResponseParserTests {
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .transferEncodingInHTTP10),
         ("HTTP/1.1 200 OK\r\n" + String(repeating: "A: b\r\n", count: 201) + "\r\n", .tooManyFields),
         ("HTTP/1.1 200 OK\r\nX: " + String(repeating: "a", count: 32768) + "\r\n\r\n", .fieldTooLong),
-        ("HTTP/1.1 200 OK\r\n" + String(repeating: "A: " + String(repeating: "b", count: 1000) + "\r\n", count: 66), .headTooLarge),
+        (
+            "HTTP/1.1 200 OK\r\n" + String(repeating: "A: " + String(repeating: "b", count: 1000) + "\r\n", count: 66),
+            .headTooLarge
+        ),
     ]
 
     @Test("A13 to A15, A30: malformed responses are refused", arguments: malformedResponses)
@@ -54,13 +59,16 @@ struct ResponseParserTests {
 
     private static let framings: [(String, RequestHead.Method, BodyFraming, Bool)] = [
         ("200 OK\r\nContent-Length: 5", RequestHead.Method.get, BodyFraming.length(5), true),
-        ("200 OK\r\nContent-Length: 5", .head, .none, true), ("200 OK\r\nTransfer-Encoding: chunked", .head, .none, true),
+        ("200 OK\r\nContent-Length: 5", .head, .none, true),
+        ("200 OK\r\nTransfer-Encoding: chunked", .head, .none, true),
         ("200 OK\r\nTransfer-Encoding: chunked", .post, .chunked, true), ("200 OK", .get, .untilClose, false),
         ("204 No Content", .get, .none, true), ("204 No Content\r\nContent-Length: 0", .get, .none, true),
         ("204 No Content\r\nContent-Length: 5", .get, .none, false),
-        ("204 No Content\r\nTransfer-Encoding: chunked", .get, .none, false), ("304 X\r\nContent-Length: 5", .get, .none, true),
+        ("204 No Content\r\nTransfer-Encoding: chunked", .get, .none, false),
+        ("304 X\r\nContent-Length: 5", .get, .none, true),
         ("100 Continue\r\nContent-Length: 5", .post, .none, false), ("101 X\r\nUpgrade: a", .get, .none, true),
-        ("205 X\r\nContent-Length: 0", .post, .length(0), true), ("200 OK\r\nContent-Length: 1\r\nConnection: close", .get, .length(1), false),
+        ("205 X\r\nContent-Length: 0", .post, .length(0), true),
+        ("200 OK\r\nContent-Length: 1\r\nConnection: close", .get, .length(1), false),
     ]
 
     @Test("A29: what has a body, and how it is delimited", arguments: framings)

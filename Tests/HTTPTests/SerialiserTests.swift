@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HTTP
@@ -13,7 +14,9 @@ struct SerialiserTests {
     @Test("A27: fields are written in canonical form, in order; dropped lines are not")
     func fieldLines() throws {
         var head = try parseRequest(
-            "GET / HTTP/1.1\r\nHost: a\r\nx:1\r\nX-Y:  2 \r\nTE: trailers\r\nConnection: p, keep-alive\r\nA: b\r\nP: q\r\nx: 3\r\n\r\n")
+            "GET / HTTP/1.1\r\nHost: a\r\nx:1\r\nX-Y:  2 \r\nTE: trailers\r\n"
+                + "Connection: p, keep-alive\r\nA: b\r\nP: q\r\nx: 3\r\n\r\n"
+        )
         try head.fields.markHopByHop()
         let lines = written { HTTP1Serialiser.fieldLines(of: head.fields, to: &$0) }
         #expect(lines == "Host: a\r\nx: 1\r\nX-Y: 2\r\nA: b\r\nx: 3\r\n")
@@ -21,10 +24,14 @@ struct SerialiserTests {
 
     @Test("Any choice of dropped lines and spacing gives the lines one by one")
     func runs() throws {
-        var generator = SeededGenerator(state: 7)
+        var generator = SeededGenerator(seed: 7)
         for _ in 0..<500 {
             var text = "GET / HTTP/1.1\r\nHost: a\r\n"
-            for index in 0..<8 { text += "N\(index):\(["", " ", "  ", "\t"].randomElement(using: &generator) ?? "")v\(index)\([""," "].randomElement(using: &generator) ?? "")\r\n" }
+            for index in 0..<8 {
+                let before = ["", " ", "  ", "\t"].randomElement(using: &generator) ?? ""
+                let after = ["", " "].randomElement(using: &generator) ?? ""
+                text += "N\(index):\(before)v\(index)\(after)\r\n"
+            }
             var head = try parseRequest(text + "\r\n")
             var expected = ""
             for index in head.fields.lines.indices {
@@ -43,7 +50,9 @@ struct SerialiserTests {
         for status in UInt16(100)...599 {
             #expect(written { HTTP1Serialiser.statusLine(status, to: &$0) }.hasPrefix("HTTP/1.1 \(status) "))
         }
-        let line = written { HTTP1Serialiser.requestLine(method: Array("PUT".utf8).span, target: Array("/a".utf8).span, to: &$0) }
+        let line = written {
+            HTTP1Serialiser.requestLine(method: Array("PUT".utf8).span, target: Array("/a".utf8).span, to: &$0)
+        }
         #expect(line == "PUT /a HTTP/1.1\r\n")
     }
 
@@ -86,7 +95,10 @@ struct SerialiserTests {
         for good in ["", "A: b\r\n", "A: \r\n", "A: b\tc\r\nB: \u{e9}\r\n"] {
             #expect(HTTP1Serialiser.areFieldLines(good), "\(good)")
         }
-        for bad in ["A: b", "A: b\r", "A: b\n", "A:b\r\n", "A : b\r\n", ": b\r\n", "A: b\r\n\r\n", "\r\n", "A:  b\r\n", "A: b \r\n", "A", "A:", "A: ", "A: b\r\n C: d\r\n"] {
+        for bad in [
+            "A: b", "A: b\r", "A: b\n", "A:b\r\n", "A : b\r\n", ": b\r\n", "A: b\r\n\r\n", "\r\n", "A:  b\r\n",
+            "A: b \r\n", "A", "A:", "A: ", "A: b\r\n C: d\r\n",
+        ] {
             #expect(!HTTP1Serialiser.areFieldLines(bad), "\(bad)")
         }
     }

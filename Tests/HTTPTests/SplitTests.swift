@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HTTP
@@ -27,7 +28,7 @@ struct SplitTests {
         let chain = MessageCorpus.requests.flatMap { MessageCorpus.octets($0) }
         let whole = transcript(.requests, chain)
         #expect(whole.filter { if case .requestHead = $0 { true } else { false } }.count == 15)
-        var generator = SeededGenerator(state: 40)
+        var generator = SeededGenerator(seed: 40)
         for _ in 0..<300 {
             var cuts: [Int] = []
             var cut = 0

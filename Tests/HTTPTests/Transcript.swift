@@ -102,7 +102,8 @@ struct Connection {
             unconsumed.removeFirst(count)
             events.append(
                 .requestHead(
-                    octets: requestHead.fields.octets, lines: requestHead.fields.lines, meaning: RequestMeaning(requestHead)))
+                    octets: requestHead.fields.octets, lines: requestHead.fields.lines,
+                    meaning: RequestMeaning(requestHead)))
             body = BodyDecoder(framing: requestHead.framing, limits: limits)
         case .responses(let method):
             guard let count = try responseParser.parse(input.span, requestMethod: method, into: &responseHead) else {
@@ -147,11 +148,14 @@ struct Connection {
     }
 
     private mutating func appendData(_ data: ArraySlice<UInt8>) {
-        if case .data(let before)? = events.last {
-            events[events.count - 1] = .data(before + data)
-        } else {
+        guard case .data(var pieces)? = events.last else {
             events.append(.data(Array(data)))
+            return
         }
+        // Out of the array first, so that appending copies nothing that is there already.
+        events.removeLast()
+        pieces += data
+        events.append(.data(pieces))
     }
 }
 

@@ -48,7 +48,8 @@ import Testing
     @Test func severalLines() throws {
         let identifier = try Self.identifier()
         let once = identifier.identify(TestRequest(fields: [("Idempotency-Key", "K")]))
-        #expect(identifier.identify(TestRequest(fields: [("Idempotency-Key", "K"), ("Idempotency-Key", "\"K\"")])) == once)
+        #expect(
+            identifier.identify(TestRequest(fields: [("Idempotency-Key", "K"), ("Idempotency-Key", "\"K\"")])) == once)
         for second in ["L", "", "a b"] {
             let request = TestRequest(fields: [("Idempotency-Key", "K"), ("Idempotency-Key", second)])
             #expect(identifier.identify(request) == .malformedKey)
@@ -70,7 +71,10 @@ import Testing
         (.jsonPointer("/op/id"), TestRequest(body: #"{"op": {"x": 1.0e5, "id": "T\u002d1"}}"#)),
         (.jsonPointer("/ops/1"), TestRequest(body: #"{"n": 9007199254740993, "ops": [0, "T-1"]}"#)),
         (.form("id"), TestRequest(body: "a=1&id=T%2D1")),
-        (.form("id"), TestRequest(fields: [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")], body: "id=T-1")),
+        (
+            .form("id"),
+            TestRequest(fields: [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")], body: "id=T-1")
+        ),
     ])
     func everySourceYieldsTheToken(source: Policy.KeySource, request: TestRequest) throws {
         let expected = try Self.identifier().identity(TestRequest(fields: [("Idempotency-Key", "T-1")]))
@@ -79,8 +83,10 @@ import Testing
 
     @Test(arguments: [
         (Policy.KeySource.query("key"), TestRequest(query: "keys=1&akey=2&%6=3")), (.query("key"), TestRequest()),
-        (.query("key"), TestRequest(query: "")), (.cookie("op"), TestRequest(fields: [("Cookie", "OP=1; xop=2; op"), ("X", "op=1")])),
-        (.jsonPointer("/id"), TestRequest(body: #"{"ID":"x","a":{"id":"y"}}"#)), (.jsonPointer("/id"), TestRequest(body: #"{"id":null}"#)),
+        (.query("key"), TestRequest(query: "")),
+        (.cookie("op"), TestRequest(fields: [("Cookie", "OP=1; xop=2; op"), ("X", "op=1")])),
+        (.jsonPointer("/id"), TestRequest(body: #"{"ID":"x","a":{"id":"y"}}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":null}"#)),
         (.jsonPointer("/id"), TestRequest(body: "not json")), (.jsonPointer("/id"), TestRequest(body: "")),
         (.jsonPointer("/id"), TestRequest(body: #"["id"]"#)), (.form("id"), TestRequest(body: "ids=1")),
         (.form("id"), TestRequest(fields: [("Content-Type", "application/json")], body: "id=1")),
@@ -92,10 +98,14 @@ import Testing
     @Test(arguments: [
         (Policy.KeySource.query("key"), TestRequest(query: "key=a&key=b")), (.query("key"), TestRequest(query: "key")),
         (.query("key"), TestRequest(query: "key=%zz")), (.query("key"), TestRequest(query: "key=a+b")),
-        (.cookie("op"), TestRequest(fields: [("Cookie", "op=1; op=2")])), (.cookie("op"), TestRequest(fields: [("Cookie", "op=")])),
-        (.jsonPointer("/id"), TestRequest(body: #"{"id":"a","id":"a"}"#)), (.jsonPointer("/id"), TestRequest(body: #"{"id":true}"#)),
-        (.jsonPointer("/id"), TestRequest(body: #"{"id":1.0}"#)), (.jsonPointer("/id"), TestRequest(body: #"{"id":{}}"#)),
-        (.jsonPointer("/id"), TestRequest(body: #"{"id":"é"}"#)), (.jsonPointer("/id"), TestRequest(body: #"{"id":""}"#)),
+        (.cookie("op"), TestRequest(fields: [("Cookie", "op=1; op=2")])),
+        (.cookie("op"), TestRequest(fields: [("Cookie", "op=")])),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":"a","id":"a"}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":true}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":1.0}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":{}}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":"é"}"#)),
+        (.jsonPointer("/id"), TestRequest(body: #"{"id":""}"#)),
         (.form("id"), TestRequest(body: "id=1&id=2")),
     ])
     func everySourceCanBeMalformed(source: Policy.KeySource, request: TestRequest) throws {
@@ -114,8 +124,11 @@ import Testing
         func key(_ token: String) throws -> RecordKey {
             try Self.identifier().identity(TestRequest(fields: [("Idempotency-Key", token)])).key
         }
-        #expect(try identifier.identity(TestRequest(query: "q=d", fields: [("X-Key", "b")], body: #"{"id":"a"}"#)).key == key("a"))
-        #expect(try identifier.identity(TestRequest(query: "q=d", fields: [("X-Key", "b")], body: "id=c")).key == key("b"))
+        #expect(
+            try identifier.identity(TestRequest(query: "q=d", fields: [("X-Key", "b")], body: #"{"id":"a"}"#)).key
+                == key("a"))
+        #expect(
+            try identifier.identity(TestRequest(query: "q=d", fields: [("X-Key", "b")], body: "id=c")).key == key("b"))
         #expect(try identifier.identity(TestRequest(query: "q=d", body: "id=c")).key == key("c"))
         #expect(try identifier.identity(TestRequest(query: "q=d", body: "x=c")).key == key("d"))
         #expect(identifier.identify(TestRequest(fields: [("X-Key", "a b")], body: "id=c")) == .malformedKey)
@@ -142,7 +155,8 @@ import Testing
         let identifier = try Self.identifier()
         var keys: Set<RecordKey> = []
         let callers: [[(String, String)]] = [
-            [], [("Authorization", "Bearer 1")], [("Authorization", "Bearer 2")], [("Authorization", "Bearer 1"), ("Authorization", "x")],
+            [], [("Authorization", "Bearer 1")], [("Authorization", "Bearer 2")],
+            [("Authorization", "Bearer 1"), ("Authorization", "x")],
             [("Authorization", "Bearer 1, x")],
         ]
         for caller in callers {
@@ -161,11 +175,19 @@ import Testing
 
     @Test(arguments: [
         (Policy.Scope.header("X-Tenant"), [[], [("X-Tenant", "")], [("X-Tenant", "a"), ("x-tenant", "a")]]),
-        (.cookie("sid"), [[], [("Cookie", "sid=")], [("Cookie", "SID=a")], [("Cookie", "sid=a; sid=b")], [("Cookie", "sid=a"), ("Cookie", "sid=a")]]),
+        (
+            .cookie("sid"),
+            [
+                [], [("Cookie", "sid=")], [("Cookie", "SID=a")], [("Cookie", "sid=a; sid=b")],
+                [("Cookie", "sid=a"), ("Cookie", "sid=a")],
+            ]
+        ),
     ])
     func anExplicitScopeIsRequired(scope: Policy.Scope, missing: [[(String, String)]]) throws {
         for fields in missing {
-            #expect(try Self.identifier { $0.scope = scope }.identify(TestRequest(fields: fields + [Self.key])) == .missingScope)
+            #expect(
+                try Self.identifier { $0.scope = scope }.identify(TestRequest(fields: fields + [Self.key]))
+                    == .missingScope)
         }
         // Without a key the request is not covered, and needs no scope, unless its hash is its key.
         #expect(try Self.identifier { $0.scope = scope }.identify(TestRequest()) == .missingKey)
@@ -203,11 +225,13 @@ import Testing
     @Test func everyPartOfARequestCounts() throws {
         let identifier = try Self.identifier()
         let requests = [
-            TestRequest(), TestRequest("PUT"), TestRequest("POST", "/a"), TestRequest(query: ""), TestRequest(query: "x=1"),
+            TestRequest(), TestRequest("PUT"), TestRequest("POST", "/a"), TestRequest(query: ""),
+            TestRequest(query: "x=1"),
             TestRequest(query: "x=2"), TestRequest(body: "a"), TestRequest(body: "b"), TestRequest(body: "a\0"),
             TestRequest(fields: [("Content-Type", "text/plain")]), TestRequest(fields: [("Content-Type", "")]),
             TestRequest(fields: [("X-HTTP-Method-Override", "PUT")]), TestRequest(fields: [("X-HTTP-Method", "PUT")]),
-            TestRequest(fields: [("X-Method-Override", "PUT")]), TestRequest(fields: [("x-http-method-override", "DELETE")]),
+            TestRequest(fields: [("X-Method-Override", "PUT")]),
+            TestRequest(fields: [("x-http-method-override", "DELETE")]),
             TestRequest(fields: [("X-HTTP-Method-Override", "PUT"), ("X-HTTP-Method-Override", "PUT")]),
         ]
         var fingerprints: Set<Fingerprint> = []
@@ -223,7 +247,10 @@ import Testing
     @Test func whatDiffersBetweenAttemptsDoesNotCount() throws {
         let identifier = try Self.identifier()
         let plain = try identifier.identity(TestRequest(fields: [Self.key])).fingerprint
-        for name in ["grpc-timeout", "TE", "User-Agent", "traceparent", "Date", "X-Request-ID", "Host", "amz-sdk-request", "Accept-Encoding"] {
+        for name in [
+            "grpc-timeout", "TE", "User-Agent", "traceparent", "Date", "X-Request-ID", "Host", "amz-sdk-request",
+            "Accept-Encoding",
+        ] {
             #expect(try identifier.identity(TestRequest(fields: [(name, "x"), Self.key])).fingerprint == plain)
         }
     }
@@ -271,7 +298,9 @@ import Testing
                 $0.hash?.body = form
             }.identity(TestRequest(body: body))
         }
-        let keys = try [HashRule.BodyForm.raw, .json, .form(orderFree: false), .form(orderFree: true), .none].map { try identity($0, "1").key }
+        let keys = try [HashRule.BodyForm.raw, .json, .form(orderFree: false), .form(orderFree: true), .none].map {
+            try identity($0, "1").key
+        }
         #expect(Set(keys).count == keys.count)
         #expect(try identity(.none, "1") == identity(.none, "2"))
         #expect(try identity(.json, "{").key == identity(.raw, "{").key)
@@ -310,14 +339,20 @@ import Testing
 
     @Test(arguments: [
         ("amz-sdk-request", "attempt=2; max=3", true), ("amz-sdk-request", "attempt=1; max=3", false),
-        ("amz-sdk-request", "ttl=20260101T000000Z; attempt=3; max=3", true), ("amz-sdk-request", "max=3;attempt=2", true),
-        ("amz-sdk-request", "xattempt=2", false), ("amz-sdk-request", "attempt=", false), ("amz-sdk-request", "attempt=99999999999", false),
-        ("x-stainless-retry-count", "0", false), ("X-Stainless-Retry-Count", "1", true), ("x-stainless-retry-count", "-1", false),
-        ("grpc-previous-rpc-attempts", "0", false), ("grpc-previous-rpc-attempts", "1", true), ("x-envoy-attempt-count", "1", false),
-        ("x-envoy-attempt-count", "2", true), ("x-envoy-attempt-count", "two", false), ("x-envoy-attempt-count", "", false),
+        ("amz-sdk-request", "ttl=20260101T000000Z; attempt=3; max=3", true),
+        ("amz-sdk-request", "max=3;attempt=2", true),
+        ("amz-sdk-request", "xattempt=2", false), ("amz-sdk-request", "attempt=", false),
+        ("amz-sdk-request", "attempt=99999999999", false),
+        ("x-stainless-retry-count", "0", false), ("X-Stainless-Retry-Count", "1", true),
+        ("x-stainless-retry-count", "-1", false),
+        ("grpc-previous-rpc-attempts", "0", false), ("grpc-previous-rpc-attempts", "1", true),
+        ("x-envoy-attempt-count", "1", false),
+        ("x-envoy-attempt-count", "2", true), ("x-envoy-attempt-count", "two", false),
+        ("x-envoy-attempt-count", "", false),
     ])
     func retryEvidence(name: String, value: String, isRetry: Bool) throws {
-        #expect(try Self.identifier().identity(TestRequest(fields: [(name, value), Self.key])).hasRetryEvidence == isRetry)
+        #expect(
+            try Self.identifier().identity(TestRequest(fields: [(name, value), Self.key])).hasRetryEvidence == isRetry)
     }
 
     // MARK: Claims and policies
@@ -332,17 +367,24 @@ import Testing
             $0.onUnknown = .resend
         }
         let hash = identifier.claim(for: try identifier.identity(TestRequest()))
-        #expect(hash.retentionMilliseconds == 5000 && hash.runsAfterDelivery && hash.kind == .hash && hash.route == "orders")
+        #expect(
+            hash.retentionMilliseconds == 5000 && hash.runsAfterDelivery && hash.kind == .hash && hash.route == "orders"
+        )
         #expect(!hash.joins && hash.resendsUnknown)
-        let retry = identifier.claim(for: try identifier.identity(TestRequest(fields: [("x-stainless-retry-count", "1")])))
+        let retry = identifier.claim(
+            for: try identifier.identity(TestRequest(fields: [("x-stainless-retry-count", "1")])))
         #expect(!retry.runsAfterDelivery && retry.key == hash.key)
         let token = identifier.claim(for: try identifier.identity(TestRequest(fields: [Self.key])))
         #expect(token.retentionMilliseconds == 24 * 3_600_000 && !token.runsAfterDelivery && token.kind == .token)
     }
 
     @Test func policiesThatCannotBeFollowed() {
-        #expect(throws: PolicyError.invalidPointer("id")) { try Self.identifier { $0.keySources = [.jsonPointer("id")] } }
-        #expect(throws: PolicyError.wildcardInKeyPointer("/*/id")) { try Self.identifier { $0.keySources = [.jsonPointer("/*/id")] } }
+        #expect(throws: PolicyError.invalidPointer("id")) {
+            try Self.identifier { $0.keySources = [.jsonPointer("id")] }
+        }
+        #expect(throws: PolicyError.wildcardInKeyPointer("/*/id")) {
+            try Self.identifier { $0.keySources = [.jsonPointer("/*/id")] }
+        }
         for source in [Policy.KeySource.header(""), .query(""), .cookie(""), .form("")] {
             #expect(throws: PolicyError.emptyName) { try Self.identifier { $0.keySources = [source] } }
         }
@@ -369,7 +411,9 @@ import Testing
         key += [1, 0, 0, 0, 1, 0, 0, 0, 8] + Array("Bearer t".utf8) + [1, 0, 0, 0, 1] + Array("K".utf8)
         #expect(identity.key == SHA256.digest(of: key.span))
         var print: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 12] + Array("content-type".utf8)
-        print += [0, 0, 0, 4] + Array("POST".utf8) + [0, 0, 0, 11] + Array("/v1/charges".utf8) + [1, 0, 0, 0, 3] + Array("a=1".utf8)
+        print +=
+            [0, 0, 0, 4] + Array("POST".utf8) + [0, 0, 0, 11] + Array("/v1/charges".utf8) + [1, 0, 0, 0, 3]
+            + Array("a=1".utf8)
         print += [0, 0, 0, 1, 0, 0, 0, 16] + Array("application/json".utf8) + [0]
         print += [0] + Array("{}".utf8) + [0, 0, 0, 0, 0, 0, 0, 2]
         #expect(identity.fingerprint == SHA256.digest(of: print.span))

@@ -50,12 +50,16 @@ import Testing
         default:
             var names: Set<[UInt32]> = []
             for _ in 0..<Int.random(in: 0...6, using: &random) { names.insert(string(&random)) }
-            return .object(names.sorted { $0.lexicographicallyPrecedes($1) }.map { ($0, value(depth: depth - 1, &random)) })
+            return .object(
+                names.sorted { $0.lexicographicallyPrecedes($1) }.map { ($0, value(depth: depth - 1, &random)) })
         }
     }
 
     private static func string(_ random: inout SeededGenerator) -> [UInt32] {
-        let pool: [UInt32] = [0, 0x0A, 0x1F, 0x22, 0x2F, 0x5C, 0x61, 0x62, 0x7F, 0x80, 0xE9, 0x7FF, 0x20AC, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x1F600]
+        let pool: [UInt32] = [
+            0, 0x0A, 0x1F, 0x22, 0x2F, 0x5C, 0x61, 0x62, 0x7F, 0x80, 0xE9, 0x7FF, 0x20AC, 0xD7FF, 0xE000, 0xFFFD,
+            0x10000, 0x1F600,
+        ]
         return (0..<Int.random(in: 0...10, using: &random)).map { _ in pool.randomElement(using: &random) ?? 0 }
     }
 
@@ -66,11 +70,15 @@ import Testing
         case .null: return space + "null"
         case .bool(let bool): return "\(bool)" + space
         case .integer(let integer):
-            return ["\(integer)", "\(integer).0", "\(integer)e0", "\(integer)0E-1", "\(integer).00e+00"].randomElement(using: &random) ?? ""
+            return ["\(integer)", "\(integer).0", "\(integer)e0", "\(integer)0E-1", "\(integer).00e+00"].randomElement(
+                using: &random) ?? ""
         case .string(let scalars): return quote(scalars, &random) + space
-        case .array(let values): return "[" + values.map { text($0, &random) }.joined(separator: space + ",") + space + "]"
+        case .array(let values):
+            return "[" + values.map { text($0, &random) }.joined(separator: space + ",") + space + "]"
         case .object(let members):
-            let texts = members.shuffled(using: &random).map { quote($0.0, &random) + space + ":" + text($0.1, &random) }
+            let texts = members.shuffled(using: &random).map {
+                quote($0.0, &random) + space + ":" + text($0.1, &random)
+            }
             return "{" + space + texts.joined(separator: "," + space) + "}" + space
         }
     }

@@ -7,7 +7,8 @@ import Testing
     static let epoch: UInt64 = 7
 
     static let answer = RecordedAnswer(
-        status: 201, framing: .length, fieldLines: Array("Content-Type: a/b\r\nX: \r\nSet-Cookie: é; a\r\n".utf8), body: [0, 1, 0xFF],
+        status: 201, framing: .length, fieldLines: Array("Content-Type: a/b\r\nX: \r\nSet-Cookie: é; a\r\n".utf8),
+        body: [0, 1, 0xFF],
         trailerLines: Array("T: 1\r\n".utf8))
     static let tombstone = Tombstone(status: 200, bodyBytes: 1 << 40, bodyDigest: Digest256(words: (5, 6, 7, 8)))
 
@@ -47,7 +48,8 @@ import Testing
         #expect(try Self.encode(Self.answer) == Self.sealed(expected))
         #expect(RecordCoding.encodedCount(of: Self.answer) == Int(total))
         let checksum = try Self.encode(Self.answer).suffix(32)
-        #expect(checksum.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() == Self.goldenChecksum)
+        #expect(
+            checksum.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() == Self.goldenChecksum)
     }
 
     /// Computed by another program (Python's hashlib) from the layout.
@@ -113,7 +115,8 @@ import Testing
 
     /// E20: fields are checked even where the checksum fits.
     @Test(arguments: [
-        "A: b\r\n\r\n", "A: b\n", "A: b\r", "A: b", "A:b\r\n", "A b\r\n", ": b\r\n", "A : b\r\n", "A: b\rc\r\n", "A: \0\r\n", "A: b\r\n c\r\n",
+        "A: b\r\n\r\n", "A: b\n", "A: b\r", "A: b", "A:b\r\n", "A b\r\n", ": b\r\n", "A : b\r\n", "A: b\rc\r\n",
+        "A: \0\r\n", "A: b\r\n c\r\n",
         "é: b\r\n", "A: b\r\nB", "A: a\nB: c\r\n", "A(: b\r\n", ":", "A: ", "A:", "A",
     ])
     func malformedFieldLinesAreRefused(lines: String) throws {
@@ -129,10 +132,14 @@ import Testing
     }
 
     @Test func malformedHeadsAreRefused() throws {
-        let head: [UInt8] = Array("OGRC".utf8) + [1, 2, 0, 200, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 66, 1, 2]
+        let head: [UInt8] =
+            Array("OGRC".utf8) + [
+                1, 2, 0, 200, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 66, 1, 2,
+            ]
         #expect(throws: Never.self) { try Self.decode(Self.sealed(head)) }
         let changes: [(Int, UInt8)] = [
-            (5, 1), (5, 3), (5, 4), (5, 0), (6, 3), (7, 199), (8, 0), (8, 3), (9, 1), (15, 1), (16, 255), (19, 3), (20, 255), (23, 3), (24, 1),
+            (5, 1), (5, 3), (5, 4), (5, 0), (6, 3), (7, 199), (8, 0), (8, 3), (9, 1), (15, 1), (16, 255), (19, 3),
+            (20, 255), (23, 3), (24, 1),
             (31, 65), (31, 67),
         ]
         for (offset, value) in changes {

@@ -12,17 +12,21 @@ import Testing
     }
 
     static let everyEvent: [RecordModel.Event] = [
-        claim(), claim(2), claim(joins: false), claim(resends: true), claim(afterDelivery: true), claim(2, afterDelivery: true), .stored,
+        claim(), claim(2), claim(joins: false), claim(resends: true), claim(afterDelivery: true),
+        claim(2, afterDelivery: true), .stored,
         .notStored, .complete(.answered, isStale: false), .complete(.notKept, isStale: false),
         .complete(.unknown(.timedOut), isStale: false), .complete(.unknown(.broken), isStale: false),
         .complete(.released, isStale: false), .complete(.answered, isStale: true), .complete(.released, isStale: true),
-        .ownerDied(wasSent: true), .ownerDied(wasSent: false), .outcomeNotStored, .delivered(isStale: false), .delivered(isStale: true),
-        .leave(0), .leave(1), .pass(5), .pass(10), .expire, .resolve(.answer(answer)), .resolve(.release), .resolve(.forget),
+        .ownerDied(wasSent: true), .ownerDied(wasSent: false), .outcomeNotStored, .delivered(isStale: false),
+        .delivered(isStale: true),
+        .leave(0), .leave(1), .pass(5), .pass(10), .expire, .resolve(.answer(answer)), .resolve(.release),
+        .resolve(.forget),
     ]
 
     /// Tries every sequence; `count` counts them.
     static func enumerate(
-        _ events: [RecordModel.Event], depth: Int, from model: RecordModel = RecordModel(), path: [RecordModel.Event] = [],
+        _ events: [RecordModel.Event], depth: Int, from model: RecordModel = RecordModel(),
+        path: [RecordModel.Event] = [],
         count: inout Int
     ) throws {
         guard depth > 0 else { return count += 1 }
@@ -47,7 +51,8 @@ import Testing
     @Test func everySequenceOfSevenOfOneLife() throws {
         var count = 0
         let events: [RecordModel.Event] = [
-            Self.claim(), Self.claim(2), .complete(.answered, isStale: false), .complete(.unknown(.timedOut), isStale: false),
+            Self.claim(), Self.claim(2), .complete(.answered, isStale: false),
+            .complete(.unknown(.timedOut), isStale: false),
             .complete(.released, isStale: false), .leave(0), .pass(10),
         ]
         try Self.enumerate(events, depth: 7, count: &count)
@@ -59,7 +64,8 @@ import Testing
         var count = 0
         let events: [RecordModel.Event] = [
             Self.claim(resends: true, afterDelivery: true), .stored, .notStored, .complete(.answered, isStale: false),
-            .complete(.unknown(.broken), isStale: false), .complete(.released, isStale: false), .delivered(isStale: false),
+            .complete(.unknown(.broken), isStale: false), .complete(.released, isStale: false),
+            .delivered(isStale: false),
             .outcomeNotStored, .pass(10),
         ]
         try Self.enumerate(events, depth: 6, count: &count)
@@ -88,14 +94,17 @@ import Testing
     // MARK: Lives worth reading
 
     static func claimed(_ machine: inout RecordMachine, epoch: UInt64 = 1, now: UInt64 = 0) {
-        let claim = Claim(key: Digest256(words: (0, 0, 0, 0)), fingerprint: Digest256(words: (1, 0, 0, 0)), retentionMilliseconds: 10)
-        let action = machine.claim(claim, from: ReplyAddress(worker: 0, exchange: epoch), newEpoch: epoch, nowMilliseconds: now)
+        let claim = Claim(
+            key: Digest256(words: (0, 0, 0, 0)), fingerprint: Digest256(words: (1, 0, 0, 0)), retentionMilliseconds: 10)
+        let action = machine.claim(
+            claim, from: ReplyAddress(worker: 0, exchange: epoch), newEpoch: epoch, nowMilliseconds: now)
         #expect(machine.epoch == epoch && machine.state == .inFlight, "\(action)")
         machine.claimStored(epoch: epoch)
     }
 
     /// The claim of epoch 1 ends.
-    static func complete(_ machine: inout RecordMachine, _ ending: RecordMachine.Ending) -> RecordMachine.CompleteAction {
+    static func complete(_ machine: inout RecordMachine, _ ending: RecordMachine.Ending) -> RecordMachine.CompleteAction
+    {
         machine.complete(ending, epoch: 1, nextEpoch: 9, nextExpiresAtMilliseconds: 0)
     }
 
@@ -132,10 +141,13 @@ import Testing
 
     @Test func whatAFailedClaimReplacedStandsAgain() {
         var machine = RecordMachine(
-            restoring: .completed, kind: .hash, fingerprint: Digest256(words: (1, 0, 0, 0)), epoch: 1, expiresAtMilliseconds: 50,
+            restoring: .completed, kind: .hash, fingerprint: Digest256(words: (1, 0, 0, 0)), epoch: 1,
+            expiresAtMilliseconds: 50,
             isDelivered: true)
         let before = machine
-        var claim = Claim(key: Digest256(words: (0, 0, 0, 0)), fingerprint: before.fingerprint, kind: .hash, retentionMilliseconds: 10)
+        var claim = Claim(
+            key: Digest256(words: (0, 0, 0, 0)), fingerprint: before.fingerprint, kind: .hash, retentionMilliseconds: 10
+        )
         claim.runsAfterDelivery = true
         let address = ReplyAddress(worker: 0, exchange: 1)
         let first = machine.claim(claim, from: address, newEpoch: 2, nowMilliseconds: 0)
@@ -149,7 +161,9 @@ import Testing
 
     @Test func retentionDoesNotOverflow() {
         var machine = RecordMachine()
-        let claim = Claim(key: Digest256(words: (0, 0, 0, 0)), fingerprint: Digest256(words: (1, 0, 0, 0)), retentionMilliseconds: .max)
+        let claim = Claim(
+            key: Digest256(words: (0, 0, 0, 0)), fingerprint: Digest256(words: (1, 0, 0, 0)),
+            retentionMilliseconds: .max)
         _ = machine.claim(claim, from: ReplyAddress(worker: 0, exchange: 1), newEpoch: 1, nowMilliseconds: 5)
         #expect(machine.expiresAtMilliseconds == .max)
     }

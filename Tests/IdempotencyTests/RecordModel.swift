@@ -1,7 +1,7 @@
 @testable import Idempotency
 
-/// What a record should do, said as plainly as possible: the history of its claims, from which every answer is looked up. Drives a machine
-/// beside it and reports where they differ.
+/// What a record should do, said as plainly as possible: the history of its claims, from which every answer is looked
+/// up. Drives a machine beside it and reports where they differ.
 struct RecordModel {
     /// One claim that was given.
     struct Attempt {
@@ -75,7 +75,8 @@ struct RecordModel {
         case .notStored: try notStored()
         case .complete(let ending, let isStale): try complete(ending, isStale: isStale)
         case .ownerDied(let wasSent):
-            let action = machine.ownerDied(wasSent: wasSent, nextEpoch: lastEpoch + 1, nextExpiresAtMilliseconds: now + Self.retention)
+            let action = machine.ownerDied(
+                wasSent: wasSent, nextEpoch: lastEpoch + 1, nextExpiresAtMilliseconds: now + Self.retention)
             guard open != nil else { return try expect(action == .stale, "an owner without a claim died") }
             try settle(wasSent ? .unknown(.ownerDied) : .released, action)
         case .outcomeNotStored:
@@ -87,7 +88,8 @@ struct RecordModel {
                 attempts[index].isDelivered = false
             }
         case .delivered(let isStale):
-            let accepts = !isStale && (kept.map { ($0.end == .answered || $0.end == .notKept) && !$0.isDelivered } ?? false)
+            let accepts =
+                !isStale && (kept.map { ($0.end == .answered || $0.end == .notKept) && !$0.isDelivered } ?? false)
             try expect(machine.delivered(epoch: isStale ? 0 : kept?.epoch ?? lastEpoch) == accepts, "delivered")
             if accepts, let index = keptIndex { attempts[index].isDelivered = true }
         case .leave(let index):
@@ -122,7 +124,8 @@ struct RecordModel {
         lastAddress += 1
         let address = ReplyAddress(worker: 1, exchange: lastAddress)
         let fingerprint = Fingerprint(words: (payload, 0, 0, 0))
-        var claim = Claim(key: Digest256(words: (0, 0, 0, 0)), fingerprint: fingerprint, retentionMilliseconds: Self.retention)
+        var claim = Claim(
+            key: Digest256(words: (0, 0, 0, 0)), fingerprint: fingerprint, retentionMilliseconds: Self.retention)
         claim.joins = joins
         claim.waitersMax = Self.waitersMax
         claim.resendsUnknown = resends
@@ -182,7 +185,9 @@ struct RecordModel {
             default: break
             }
         }
-        guard accepts else { return try expect(action == .stale, "an outcome was accepted that must not be: \(action)") }
+        guard accepts else {
+            return try expect(action == .stale, "an outcome was accepted that must not be: \(action)")
+        }
         try settle(ending, action)
     }
 

@@ -29,7 +29,8 @@ struct TestRequest: FieldSource {
     private var lines: [(name: Range<Int>, value: Range<Int>)] = []
 
     init(
-        _ method: String = "POST", _ path: String = "/v1/charges", query: String? = nil, fields: [(String, String)] = [],
+        _ method: String = "POST", _ path: String = "/v1/charges", query: String? = nil,
+        fields: [(String, String)] = [],
         body: String = ""
     ) {
         self.method = method

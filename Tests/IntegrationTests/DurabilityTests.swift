@@ -167,7 +167,7 @@ import Testing
         release.open()
         let first = try owner.join()
         expectAnswer(first)
-        #expect(first.body == body)
+        expectOctets(first.body, body)
         let retry = try pair.proxy.post(key: "K")
         #expect(retry.status == 409 || retry.status == 503, "\(retry.status)")
         disk.free()

@@ -25,7 +25,7 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
         var generator = SeededGenerator(seed: 48)
         let body = [0x1F, 0x8B, 8, 0] + generator.octets(3000)
         let first = try expectSameTwice(.answer(200, [Field("Content-Encoding", "gzip"), Field("Vary", "Accept-Encoding")], body: body))
-        #expect(first.body == body)
+        expectOctets(first.body, body)
         #expect(first["Content-Encoding"] == "gzip")
     }
 
@@ -198,7 +198,8 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
     func largeAnswer() throws {
         var generator = SeededGenerator(seed: 53)
         let body = generator.octets(6_000_000)
-        #expect(try expectSameTwice(.chunked(200, [], [Array(body[..<1000]), Array(body[1000...])])).body == body)
+        let first = try expectSameTwice(.chunked(200, [], [Array(body[..<1000]), Array(body[1000...])]))
+        expectOctets(first.body, body)
     }
 
     @Test("B53 exactly at record_body_limit it is kept, one octet more and it is not")

@@ -14,7 +14,7 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         let repeated = try pair.proxy.send(second)
         let executions = pair.upstream.executions - before
         #expect(executions == (repeated.isReplay ? 1 : 2))
-        if repeated.isReplay { #expect(repeated.body == answer.body) }
+        if repeated.isReplay { expectOctets(repeated.body, answer.body) }
         return repeated.isReplay
     }
 
@@ -169,7 +169,7 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
     @Test("B20 excluded parts may differ, any other part counts")
     func excludedParts() throws {
         let pair = try Pair(
-            "on_missing_key hash; hash { body json; window 1h; replay always; exclude json /timestamp json /meta/*/at query t; }")
+            "on_missing_key hash; hash { body json; window 1h; replay always; exclude json /timestamp /meta/*/at; exclude query t; }")
         #expect(
             try areSame(
                 pair, .post(body: #"{"a":1,"timestamp":1,"meta":[{"at":1,"b":2}]}"#),
@@ -237,7 +237,7 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         // The proxy sees the reset when it writes: then the answer counts as not delivered.
         let repeated = try pair.proxy.post("/big")
         #expect(repeated.isReplay)
-        #expect(repeated.body == body)
+        expectOctets(repeated.body, body)
         #expect(upstream.executions(of: "/big") == 1)
         // That one was delivered.
         expectAnswer(try pair.proxy.post("/big"), status: 200)

@@ -83,17 +83,15 @@ enum StoreKind: String, CaseIterable, Sendable {
     case embedded
 }
 
-/// A store under test, with synchronous calls.
+/// A store under test, on a directory of its own.
 final class StoreHarness: Sendable {
     let store: any TestableStore
     let replies = Replies()
     let clock = TestClock()
-    let directory: TemporaryDirectory
-    private let exchange = Atomic<UInt64>(1)
+    private let directory = TemporaryDirectory()
+    private let calls: StoreCalls
 
     init(_ kind: StoreKind, bytesMax: UInt64 = 1 << 30) throws {
-        let directory = TemporaryDirectory()
-        self.directory = directory
         let replies = replies
         switch kind {
         case .memory:
@@ -104,10 +102,34 @@ final class StoreHarness: Sendable {
             options.clock = clock.storeClock
             store = try EmbeddedStore(options: options) { replies.take(worker: $0, $1) }
         }
+        calls = StoreCalls(store: store, replies: replies)
     }
 
-    func address(worker: UInt32 = 0) -> ReplyAddress {
-        ReplyAddress(worker: worker, exchange: exchange.add(1, ordering: .relaxed).newValue)
+    func address() -> ReplyAddress { calls.address() }
+    func claim(_ claim: Claim) -> StoreResult { calls.claim(claim) }
+    func submit(_ claim: Claim) -> ReplyAddress { calls.submit(claim) }
+    func claimed(_ claim: Claim, sourceLocation: SourceLocation = #_sourceLocation) throws -> ClaimReference {
+        try calls.claimed(claim, sourceLocation: sourceLocation)
+    }
+    func join(_ claim: Claim, sourceLocation: SourceLocation = #_sourceLocation) -> ReplyAddress {
+        calls.join(claim, sourceLocation: sourceLocation)
+    }
+    func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] { calls.list(filter) }
+    func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult { calls.resolve(key, resolution) }
+    @discardableResult
+    func record(_ number: UInt64, _ text: String = "done") throws -> ClaimReference { try calls.record(number, text) }
+    func settle() { calls.settle() }
+}
+
+/// A store's requests as calls that wait for their answer.
+struct StoreCalls: Sendable {
+    let store: any RecordStore
+    let replies: Replies
+    private static let exchange = Atomic<UInt64>(1)
+
+    func address() -> ReplyAddress {
+        ReplyAddress(worker: 0, exchange: Self.exchange.add(1, ordering: .relaxed).newValue)
     }
 
     func claim(_ claim: Claim) -> StoreResult {
@@ -128,27 +150,21 @@ final class StoreHarness: Sendable {
         return address
     }
 
-    /// A claim that was given is answered, and everything submitted so far has taken effect.
-    @discardableResult
-    func record(_ number: UInt64, _ text: String = "done") throws -> ClaimReference {
-        let reference = try claimed(StoresTests.claim(number))
-        store.markSent(reference)
-        #expect(complete(reference, .answered(answer(text))) == .stored(.durable))
-        return reference
-    }
-
-    /// Waits until everything submitted so far has taken effect.
-    func settle() {
-        _ = list()
-    }
-
     /// The reference of a claim that must be given.
     func claimed(_ claim: Claim, sourceLocation: SourceLocation = #_sourceLocation) throws -> ClaimReference {
         let result = self.claim(claim)
         guard case .claimed(let reference) = result else {
             Issue.record("\(result) instead of a claim", sourceLocation: sourceLocation)
-            throw Failure()
+            throw NotClaimed()
         }
+        return reference
+    }
+
+    /// A claim that was given is answered, and everything submitted so far has taken effect.
+    func record(_ number: UInt64, _ text: String) throws -> ClaimReference {
+        let reference = try claimed(StoresTests.claim(number))
+        store.markSent(reference)
+        #expect(complete(reference, .answered(answer(text))) == .stored(.durable))
         return reference
     }
 
@@ -158,11 +174,16 @@ final class StoreHarness: Sendable {
         return replies.next(address)
     }
 
-    func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] {
+    func list(_ filter: RecordFilter) -> [RecordSummary] {
         let address = address()
         store.submit([.list(filter, address)])
         guard case .listed(let summaries) = replies.next(address) else { return [] }
         return summaries
+    }
+
+    /// Waits until everything submitted so far has taken effect.
+    func settle() {
+        _ = list(RecordFilter())
     }
 
     func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult {
@@ -171,15 +192,15 @@ final class StoreHarness: Sendable {
         return replies.next(address)
     }
 
-    struct Failure: Error {}
+    struct NotClaimed: Error {}
 }
 
 /// A directory that goes with its owner.
 final class TemporaryDirectory: Sendable {
     let path: String
 
-    init() {
-        var template = [CChar]("/tmp/oncegate-stores-XXXXXX".utf8CString)
+    init(in parent: String = "/tmp") {
+        var template = [CChar]((parent + "/oncegate-stores-XXXXXX").utf8CString)
         path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
     }
 

@@ -94,7 +94,7 @@ package final class OctetReader {
 
     package func exactly(_ count: Int, until deadline: Deadline) throws -> [UInt8] {
         var result: [UInt8] = []
-        result.reserveCapacity(count)
+        result.reserveCapacity(min(count, 1 << 27))
         while true {
             let piece = min(buffer.count - start, count - result.count)
             result.append(contentsOf: buffer[start..<start + piece])

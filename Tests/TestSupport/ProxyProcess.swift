@@ -45,7 +45,7 @@ package final class ProxyProcess: Sendable {
     /// Where the proxy crashes itself (SIGKILL) when ONCEGATE_CRASH_AT names the point.
     package enum CrashPoint: String, Sendable, CaseIterable {
         case accepted, headRead, bodyHalf, bodyRead, beforeClaim, claimSubmitted, claimWritten, claimDurable, connecting
-        case firstByte, requestHalf, requestSent, responseHead, responseBodyHalf, responseComplete
+        case firstByte, markedSent, requestHalf, requestSent, responseHead, responseBodyHalf, responseComplete
         case outcomeWritten, outcomeDurable, replyHalf, replySent, duringExpiry, duringCheckpoint
     }
 
@@ -71,7 +71,8 @@ package final class ProxyProcess: Sendable {
     ///   - wrapper: a command that runs the binary in its turn, e.g. `prlimit`.
     package convenience init(
         _ configuration: ProxyConfiguration, crashAt: CrashPoint? = nil, occurrence: Int = 1,
-        environment: [String: String] = [:], wrapper: [String] = [], directory: String? = nil, readsOutput: Bool = true
+        environment: [String: String] = [:], wrapper: [String] = [], directory: String? = nil,
+        output: Subprocess.OutputHandling = .collected
     ) throws {
         let directory = try directory ?? TestScope.current!.newDirectory()
         try Self.write(configuration, in: directory)
@@ -79,15 +80,15 @@ package final class ProxyProcess: Sendable {
         if let crashAt { environment["ONCEGATE_CRASH_AT"] = occurrence == 1 ? crashAt.rawValue : "\(crashAt.rawValue):\(occurrence)" }
         try self.init(
             arguments: ["run", "-c", "\(directory)/proxy.conf"], environment: environment, wrapper: wrapper, directory: directory,
-            readsOutput: readsOutput)
+            output: output)
     }
 
     package init(
         arguments: [String], environment: [String: String] = [:], wrapper: [String] = [], directory: String,
-        readsOutput: Bool = true
+        output: Subprocess.OutputHandling = .collected
     ) throws {
         let process = try Subprocess(
-            wrapper + [Self.binary] + arguments, environment: environment, directory: directory, readsOutput: readsOutput)
+            wrapper + [Self.binary] + arguments, environment: environment, directory: directory, output: output)
         self.process = process
         self.directory = directory
         TestScope.current?.atEnd {

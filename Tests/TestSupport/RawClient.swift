@@ -35,6 +35,12 @@ package struct Response: Sendable, Equatable {
     }
 }
 
+extension Response: CustomStringConvertible {
+    package var description: String {
+        "\(status) \(fields.map(\.description)) \(body.count) octets: \(TestSupport.text(body.prefix(200)))"
+    }
+}
+
 /// A blocking HTTP/1.1 client that says exactly what it is told to, and reads strictly.
 package final class RawClient: Sendable {
     package let socket: TestSocket

@@ -228,7 +228,9 @@ package final class UpstreamExchange {
             guard request.fields[all: "Transfer-Encoding"].isEmpty, request.fields[all: "Content-Length"].count <= 1 else {
                 throw MalformedMessage("framing", request.headOctets)
             }
-            let count = Int(request["Content-Length"] ?? "0")!
+            guard let count = Int(request["Content-Length"] ?? "0"), count >= 0 else {
+                throw MalformedMessage("length", request.headOctets)
+            }
             try readBody(atMost: count - request.body.count, until: deadline)
             change { $0.isComplete = true }
         }

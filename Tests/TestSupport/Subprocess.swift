@@ -14,6 +14,15 @@ package final class Subprocess: Sendable {
         }
     }
 
+    /// What happens to the pipe at standard output.
+    package enum OutputHandling: Sendable {
+        case collected
+        /// Nobody reads: the pipe fills.
+        case unread
+        /// Nobody can read: EPIPE.
+        case closed
+    }
+
     private struct State {
         var standardOutput: [UInt8] = []
         var standardError: [UInt8] = []
@@ -26,9 +35,9 @@ package final class Subprocess: Sendable {
 
     /// - Parameters:
     ///   - environment: added to this process's own; an empty value removes the variable.
-    ///   - readsOutput: false leaves standard output unread, so that its pipe fills.
     package init(
-        _ arguments: [String], environment: [String: String] = [:], directory: String? = nil, readsOutput: Bool = true
+        _ arguments: [String], environment: [String: String] = [:], directory: String? = nil,
+        output handling: OutputHandling = .collected
     ) throws {
         var variables = ProcessInfo.processInfo.environment
         for (name, value) in environment { variables[name] = value.isEmpty ? nil : value }
@@ -40,6 +49,8 @@ package final class Subprocess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output.write, 1)
         posix_spawn_file_actions_adddup2(&actions, error.write, 2)
+        // Whatever others in this process opened without O_CLOEXEC.
+        _ = posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         if let directory { _ = posix_spawn_file_actions_addchdir_np(&actions, directory) }
         // The runner's own signal mask and dispositions must not reach the child.
         var attributes = posix_spawnattr_t()
@@ -68,11 +79,11 @@ package final class Subprocess: Sendable {
         }
         processIdentifier = pid
         collect(error.read) { $0.standardError += $1 }
-        if readsOutput {
+        if handling == .collected {
             collect(output.read) { $0.standardOutput += $1 }
         } else {
             state.with { $0.openStreams -= 1 }
-            TestScope.current?.atEnd { close(output.read) }
+            if handling == .closed { close(output.read) } else { TestScope.current?.atEnd { close(output.read) } }
         }
         reap()
     }

@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 import Transport
 
 /// A started worker, and what tests do with it.
@@ -32,7 +31,7 @@ final class Harness: Sendable {
 
 /// A list that threads share; waiting blocks on a semaphore.
 final class Recorder<Value: Sendable>: Sendable {
-    private let values = Mutex<[Value]>([])
+    private let values = Locked<[Value]>([])
     private let semaphore = Semaphore()
 
     func append(_ value: Value) {
@@ -52,7 +51,7 @@ final class Recorder<Value: Sendable>: Sendable {
 /// A POSIX semaphore.
 final class Semaphore: @unchecked Sendable {
     private let raw: UnsafeMutablePointer<sem_t>
-    private let count = Mutex(0)
+    private let count = Locked(0)
 
     init() {
         raw = .allocate(capacity: 1)
@@ -96,7 +95,9 @@ final class BlockingSocket: Sendable {
     func send(_ octets: [UInt8]) throws {
         var sent = 0
         while sent < octets.count {
-            let n = octets.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL)) }
+            let n = octets.withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+            }
             guard n > 0 else { throw TestFailure(text: "send: \(errno)") }
             sent += n
         }

@@ -44,10 +44,12 @@ struct ReentrancyTests {
                 let channel = RawChannel(worker: worker) { events in
                     guard events.contains(.readable), cast.value.channels.count == 2 else { return }
                     first.append(i)
-                    // Whichever comes first closes the other, whose event is in the same batch, and gives its slot away.
+                    // Whichever comes first closes the other, whose event is in the same batch, and gives its slot
+                    // away.
                     cast.value.channels[1 - i].close()
                     let heir = RawChannel(worker: worker) { late.append($0) }
-                    try? heir.register(fresh, interest: [.readable, .writable, .peerClosed, ReadyEvents(rawValue: 1 << 31)])
+                    try? heir.register(
+                        fresh, interest: [.readable, .writable, .peerClosed, ReadyEvents(rawValue: 1 << 31)])
                     cast.value.channels.append(heir)
                 }
                 try channel.register(descriptor, interest: [.readable, ReadyEvents(rawValue: 1 << 31)])

@@ -298,4 +298,26 @@ struct StreamChannelTests {
         #expect(server.events.next() == .end)
         #expect(server.harness.worker.performAndWait { !probe.value.peekIsAlive() })
     }
+
+    @Test func whatThePeerSentBeforeItBrokeTheConnectionIsHeardBeforeTheFailedWrite() throws {
+        let channel = Recorder<WorkerBound<ProbeChannel>>()
+        let server = try ProbeServer { channel.append(WorkerBound($0, worker: $0.worker)) }
+        defer { server.stop() }
+        var client: BlockingSocket? = try BlockingSocket(connectedTo: server.address)
+        let probe = channel.next()
+        let request = Self.pattern(100_000)
+        try server.harness.worker.performAndWait {
+            // The request breaks on the wire, and the early answer waits in the kernel: no event was taken yet.
+            probe.value.write(contentsOf: request)
+            probe.value.flush()
+            try client?.send(Array("413".utf8))
+            client = nil
+            probe.value.write(contentsOf: request)
+            probe.value.flush()
+            probe.value.flush()
+        }
+        #expect(server.events.next() == .received(Array("413".utf8)))
+        let last = server.events.next()
+        #expect(last == .end || last == .failed(.connectionReset) || last == .failed(.brokenPipe))
+    }
 }

@@ -44,7 +44,9 @@ struct TimerWheelTests {
     @Test func firesAtTheFirstTickNotBeforeTheDeadline() {
         let start = Instant(nanoseconds: 1000 * tick + 5)
         // Around every boundary of the levels, from each alignment of the start.
-        let distances: [UInt64] = [0, 1, 2, 254, 255, 256, 257, 511, 512, 65535, 65536, 65537, 65791, 1 << 24, 1 << 24 + 1, 1 << 25]
+        let distances: [UInt64] = [
+            0, 1, 2, 254, 255, 256, 257, 511, 512, 65535, 65536, 65537, 65791, 1 << 24, 1 << 24 + 1, 1 << 25,
+        ]
         for offset: UInt64 in [0, 1, 23, 255, 256, 65535] {
             for distance in distances {
                 for extra: UInt64 in [0, 1, tick - 1] {
@@ -157,5 +159,16 @@ struct TimerWheelTests {
         wheel.set(other, deadline: now.adding(nanoseconds: tick))
         #expect(wheel.popExpired(now) == nil)
         #expect(expire(wheel, at: now.adding(nanoseconds: tick)).count == 1)
+    }
+
+    @Test func deadlinesThatPassTogetherComeInTheOrderOfTheirTicks() {
+        let wheel = TimerWheel(start: Instant(nanoseconds: 0))
+        let ticks: [UInt64] = [900, 5, 256, 80_000, 255, 1, 70_000, 300]
+        for ticks in ticks { wheel.set(wheel.insert(ticks), deadline: Instant(nanoseconds: ticks * tick)) }
+        let now = Instant(nanoseconds: 100_000 * tick)
+        wheel.advance(to: now)
+        var order: [UInt64] = []
+        while let datum = wheel.popExpired(now) { order.append(datum) }
+        #expect(order == ticks.sorted())
     }
 }

@@ -75,7 +75,9 @@ struct WorkerTests {
         defer { harness.stop() }
         let worker = harness.worker
         let fired = Recorder<Int>()
-        worker.performAndWait { _ = worker.schedule(at: worker.now.adding(milliseconds: 3_600_000)) { fired.append(2) } }
+        worker.performAndWait {
+            _ = worker.schedule(at: worker.now.adding(milliseconds: 3_600_000)) { fired.append(2) }
+        }
         worker.performAndWait { _ = worker.schedule(at: worker.now.adding(milliseconds: 5)) { fired.append(1) } }
         #expect(fired.next() == 1)
     }

@@ -98,11 +98,12 @@ struct ArgumentMatcher {
             match.problems.append(
                 Problem(
                     place: .argument(0),
-                    message: "'\(first.text)' of '\(directive.name)' is not supported in this version"))
+                    message: "'\(directive.name) \(first.text)' is not supported in this version"))
             return nil
         }
         if let free {
-            if first.isBare, first.secretSource == nil, let guess = Suggestion.nearest(to: first.text, among: keywords) {
+            if first.isBare, first.secretSource == nil, let guess = Suggestion.nearest(to: first.text, among: keywords)
+            {
                 match.problems.append(
                     Problem(
                         place: .argument(0), message: "unknown value '\(first.text)' for '\(directive.name)'",
@@ -141,7 +142,9 @@ struct ArgumentMatcher {
     private func unknown(_ argument: Input, at index: Int, among keywords: [String]) -> Problem {
         let shown = argument.secretSource.map { "of \($0)" } ?? "'\(argument.text)'"
         let guess = argument.secretSource == nil ? Suggestion.nearest(to: argument.text, among: keywords) : nil
-        let list = keywords.count == 1 ? keywords[0] : keywords.dropLast().joined(separator: ", ") + " or " + keywords[keywords.count - 1]
+        let list =
+            keywords.count == 1
+            ? keywords[0] : keywords.dropLast().joined(separator: ", ") + " or " + keywords[keywords.count - 1]
         return Problem(
             place: .argument(index), message: "unknown value \(shown) for '\(directive.name)'",
             hint: guess.map { "did you mean '\($0)'?" } ?? "expected: \(list)")

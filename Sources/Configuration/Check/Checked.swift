@@ -3,10 +3,33 @@ struct CheckedBlock: Sendable {
     var kind: BlockKind
     /// Where to say what concerns the block as a whole; nil for the whole configuration.
     var place: SourceRange?
-    var statements: [CheckedStatement] = []
-    /// What holds for a directive that the block does not give, where that is not the table's default; filled in while the
-    /// model is built, shown by the dump.
+    private(set) var statements: [CheckedStatement] = []
+    /// Where in `statements` each name stands; a configuration has thousands of routes.
+    private var indices: [String: [Int]] = [:]
+    /// What holds for a directive that the block does not give, where that is not the table's default; filled in
+    /// while the model is built, shown by the dump.
     var effective: [String: [Value]] = [:]
+}
+
+extension CheckedBlock {
+    init(kind: BlockKind, place: SourceRange? = nil) {
+        self.kind = kind
+        self.place = place
+    }
+
+    mutating func append(_ statement: CheckedStatement) {
+        indices[statement.directive.name, default: []].append(statements.count)
+        statements.append(statement)
+    }
+
+    mutating func replaceBlock(of index: Int, by block: CheckedBlock) {
+        statements[index].block = block
+    }
+
+    /// Where in `statements` the name stands, valid or not.
+    func indices(_ name: String) -> [Int] {
+        indices[name] ?? []
+    }
 }
 
 struct CheckedStatement: Sendable {
@@ -29,17 +52,17 @@ struct CheckedStatement: Sendable {
 extension CheckedBlock {
     /// The valid statements of a name, in order.
     func all(_ name: String) -> [CheckedStatement] {
-        statements.filter { $0.directive.name == name && $0.isComplete }
+        indices(name).map { statements[$0] }.filter(\.isComplete)
     }
 
     /// The statement of a name, if it is there and valid.
     func given(_ name: String) -> CheckedStatement? {
-        statements.first { $0.directive.name == name && $0.isComplete }
+        indices(name).first { statements[$0].isComplete }.map { statements[$0] }
     }
 
     /// Whether the name was written at all.
     func mentions(_ name: String) -> Bool {
-        statements.contains { $0.directive.name == name }
+        indices[name] != nil
     }
 
     /// What holds: as given, else the table's default; empty where there is none.

@@ -36,7 +36,7 @@ struct Checker {
             if directive.isFileInclude {
                 include(statement, directive, into: &block)
             } else {
-                block.statements.append(check(statement, directive, in: block))
+                block.append(check(statement, directive, in: block))
             }
         }
     }
@@ -51,10 +51,10 @@ struct Checker {
         }
         if Directives.isName(name) {
             let homes = BlockKind.allCases.filter { Directives.named(name, in: $0) != nil }
-            let list = homes.map(\.inWords).joined(separator: ", ")
+            let list = homes.map { $0 == .top ? "at the top level" : "in \($0.inWords)" }.joined(separator: " or ")
             log.error(
                 statement.nameRange, "directive '\(name)' is not allowed in \(kind.inWords)",
-                hint: "it belongs in \(list)" + (homes == [.top] ? "; is a '}' missing above?" : ""))
+                hint: "it belongs \(list)" + (homes == [.top] ? "; is a '}' missing above?" : ""))
             return nil
         }
         let guess = Suggestion.nearest(to: name, among: Directives.in(kind).map(\.name))
@@ -64,12 +64,16 @@ struct Checker {
         return guess.flatMap { Directives.named($0, in: kind) }
     }
 
-    private mutating func check(_ statement: Statement, _ directive: Directive, in block: CheckedBlock) -> CheckedStatement {
+    private mutating func check(
+        _ statement: Statement, _ directive: Directive, in block: CheckedBlock
+    )
+        -> CheckedStatement
+    {
         var checked = CheckedStatement(directive: directive, source: statement)
-        if !directive.isRepeatable, let first = block.statements.first(where: { $0.directive.name == directive.name }) {
+        if !directive.isRepeatable, let first = block.indices(directive.name).first {
             log.error(
                 statement.nameRange, "'\(directive.name)' is given twice",
-                hint: "first at \(log.place(first.source.nameRange))")
+                hint: "first at \(log.place(block.statements[first].source.nameRange))")
         }
         let form = match(&checked)
         if let written = statement.block {
@@ -132,6 +136,7 @@ struct Checker {
     }
 
     private mutating func resolve(_ argument: Argument) -> ArgumentMatcher.Input? {
+        guard !argument.isBroken else { return nil }
         guard case .call(let source) = argument.kind else {
             return ArgumentMatcher.Input(text: argument.text, isBare: argument.kind == .word)
         }

@@ -21,7 +21,8 @@ package struct CheckedConfiguration: Sendable {
     package var diagnostics: [Diagnostic]
     let top: CheckedBlock
 
-    /// All settings, defaults included and secrets masked, as JSON that ends in a newline. Of use when there is no error.
+    /// All settings, defaults included and secrets masked, as JSON that ends in a newline. Of use when there is no
+    /// error.
     package var json: String { Dump.text(of: top) }
 }
 
@@ -77,8 +78,8 @@ extension Configuration {
 }
 
 extension Configuration {
-    /// The run without a file: one service, every path, every method that changes something protected where it carries an
-    /// `Idempotency-Key`. Errors name the option they concern.
+    /// The run without a file: one service, every path, every method that changes something protected where it
+    /// carries an `Idempotency-Key`. Errors name the option they concern.
     ///
     /// - Parameters:
     ///   - listen: By default 127.0.0.1:8080.
@@ -99,7 +100,9 @@ extension Configuration {
         }
         var configuration = Configuration()
         if case .server(let endpoint) = read(url, .serverURL, option: "--upstream") {
-            configuration.upstreams = [Upstream(name: "upstream", servers: [Upstream.Server(endpoint: endpoint)])]
+            configuration.upstreams = [
+                Configuration.Upstream(name: "upstream", servers: [Configuration.Upstream.Server(endpoint: endpoint)])
+            ]
         }
         if case .endpoint(let address) = read(listen ?? "127.0.0.1:8080", .listenAddress, option: "--listen") {
             configuration.listeners = [Listener(address: address)]
@@ -117,12 +120,14 @@ extension Configuration {
             }
         } else {
             configuration.admin = defaultAdmin(store: configuration.store)
-            if case .unix(let path) = configuration.admin?.address, path.utf8.count > Endpoint.unixPathOctetsMax {
+            if case .unix(let path) = configuration.admin?.address,
+                path.utf8.count > Configuration.Endpoint.unixPathOctetsMax
+            {
                 problems.error(file: "--store", "the path is too long for the admin socket in it (give --admin)")
             }
         }
         guard problems.errorCount == 0 else { throw ConfigurationError(diagnostics: problems.diagnostics) }
-        var route = Route(name: "/", match: .prefix("/"), upstream: 0)
+        var route = Configuration.Route(name: "/", match: .prefix("/"), upstream: 0)
         route.allowsUpgrade = false
         route.timeouts.routeMilliseconds = ModelBuilder.coveredRouteTimeoutMilliseconds
         route.policy = Policy()

@@ -38,7 +38,7 @@ extension ModelBuilder {
                 log.error(statement.place(1), "the key is given twice", hint: "remove one")
             }
             if case .header(let name) = source, Self.unfitFields.contains(name) {
-                log.error(statement.place(1), "'\(statement.values.text(1) ?? name)' cannot carry a token")
+                log.error(statement.place(1), "\(shown(statement, 1)) cannot carry a token")
             }
             sources.append(source)
         }
@@ -143,7 +143,8 @@ extension ModelBuilder {
             let retention = block.duration("retention")
             if milliseconds > retention {
                 log.error(
-                    window.place(0), "'window' is longer than 'retention' (\(Unit.text(retention, in: Unit.durations)))",
+                    window.place(0),
+                    "'window' is longer than 'retention' (\(Unit.text(retention, in: Unit.durations)))",
                     hint: "the record would be gone before the window ends")
             }
         }
@@ -183,7 +184,7 @@ extension ModelBuilder {
             if let hash = block.given("hash")?.block { checkUnusedChoices(hash, block) }
             return
         }
-        guard let statement = block.statements.first(where: { $0.directive.name == "hash" }) else {
+        guard let statement = block.indices("hash").first.map({ block.statements[$0] }) else {
             log.error(
                 missing.place(0), "'on_missing_key hash' without a block 'hash'",
                 hint: "add 'hash { window 2m; replay always; }' and say what makes two requests the same")
@@ -212,10 +213,12 @@ extension ModelBuilder {
         if let trusted = top.given("trusted_proxies") {
             log.warning(
                 replay.place(0), message,
-                hint: "behind a proxy (trusted_proxies at \(log.place(trusted.source.nameRange))) it is wrong: the proxy "
+                hint:
+                    "behind a proxy (trusted_proxies at \(log.place(trusted.source.nameRange))) it is wrong: the proxy "
                     + "acknowledges for its clients")
         } else {
-            log.note(replay.place(0), message, hint: "it is wrong behind another proxy, which acknowledges for its clients")
+            log.note(
+                replay.place(0), message, hint: "it is wrong behind another proxy, which acknowledges for its clients")
         }
     }
 

@@ -8,7 +8,7 @@ extension ModelBuilder {
     mutating func buildRoutes() {
         let names = Set(top.all("upstream").compactMap { $0.values.text(0) })
         var places: [String: SourceRange] = [:]
-        for index in top.statements.indices where top.statements[index].directive.name == "route" {
+        for index in top.indices("route") {
             guard var block = top.statements[index].block else { continue }
             let statement = top.statements[index]
             var route = route(statement)
@@ -22,20 +22,21 @@ extension ModelBuilder {
             if let limit = block.given("max_in_flight"), case .integer(let number) = limit.values[0] {
                 route.requestsInFlightMax = Int(number)
             }
-            let idempotency = block.statements.firstIndex { $0.directive.name == "idempotency" && !$0.values.isOff }
+            let idempotency = block.indices("idempotency").first { !block.statements[$0].values.isOff }
             route.timeouts = timeouts(&block, isCovered: idempotency != nil)
             route.allowsUpgrade = allowsUpgrade(&block, isCovered: idempotency != nil)
             if let idempotency, var inner = block.statements[idempotency].block {
                 checkTimes(of: inner, block, route)
                 route.policy = policy(&inner)
-                block.statements[idempotency].block = inner
+                block.replaceBlock(of: idempotency, by: inner)
             }
-            top.statements[index].block = block
+            top.replaceBlock(of: index, by: block)
             guard statement.isComplete else { continue }
             let key = route.host.map { $0 + " " } ?? ""
             if let first = places[key + "\(route.match)"] {
+                let name = statement.secrets.contains(true) ? "the route" : "route '\(route.name)'"
                 log.error(
-                    statement.place(0).through(statement.source.headRange), "route '\(route.name)' is defined twice",
+                    statement.place(0).through(statement.source.headRange), "\(name) is defined twice",
                     hint: "first at \(log.place(first))")
                 continue
             }
@@ -44,28 +45,36 @@ extension ModelBuilder {
         }
     }
 
-    private func route(_ statement: CheckedStatement) -> Route {
+    private func route(_ statement: CheckedStatement) -> Configuration.Route {
         let values = statement.values
-        guard let last = values.last?.canonicalText else { return Route(name: "", match: .prefix("/"), upstream: 0) }
+        guard let last = values.last?.canonicalText else {
+            return Configuration.Route(name: "", match: .prefix("/"), upstream: 0)
+        }
         if values.first == .keyword("~") {
-            return Route(name: "~ " + last, match: .regex(last), upstream: 0)
+            return Configuration.Route(name: "~ " + last, match: .regex(last), upstream: 0)
         }
         let (host, path) = RoutePath.split(last)
         let lowerHost = host.lowercased()
         let isExact = values.first == .keyword("=")
-        return Route(
+        return Configuration.Route(
             name: (isExact ? "= " : "") + lowerHost + (path ?? ""), host: host.isEmpty ? nil : lowerHost,
             match: isExact ? .exact(path ?? "") : .prefix(path ?? ""), upstream: 0)
     }
 
-    private mutating func buildUpstreamReference(_ block: CheckedBlock, _ names: Set<String>, _ route: inout Route) {
+    private mutating func buildUpstreamReference(
+        _ block: CheckedBlock, _ names: Set<String>, _ route: inout Configuration.Route
+    ) {
         guard let reference = block.given("upstream"), let name = reference.values.text(0) else { return }
         if let index = configuration.upstreams.firstIndex(where: { $0.name == name }) {
             route.upstream = index
             return
         }
         // One that is there, but wrong itself, is not unknown.
-        guard !names.contains(name), top.statements.allSatisfy({ !isFaulty($0, name) }) else { return }
+        let isThere = top.indices("upstream").contains { isFaulty(top.statements[$0], name) }
+        guard !names.contains(name), !isThere else { return }
+        guard !reference.secrets[0] else {
+            return log.error(reference.place(0), "the value of \(shown(reference, 0)) is not an upstream")
+        }
         let guess = Suggestion.nearest(to: name, among: names.sorted())
         log.error(
             reference.place(0), "unknown upstream '\(name)'",
@@ -73,11 +82,11 @@ extension ModelBuilder {
     }
 
     private func isFaulty(_ statement: CheckedStatement, _ name: String) -> Bool {
-        statement.directive.name == "upstream" && !statement.isComplete && statement.source.arguments.first?.text == name
+        !statement.isComplete && statement.source.arguments.first?.text == name
     }
 
     /// The route's times: its own, else the top level's.
-    private func timeouts(_ block: inout CheckedBlock, isCovered: Bool) -> Route.Timeouts {
+    private func timeouts(_ block: inout CheckedBlock, isCovered: Bool) -> Configuration.Route.Timeouts {
         for name in [
             "connect_timeout", "response_header_timeout", "upstream_idle_timeout", "route_timeout", "tunnel_timeout",
         ] where block.given(name) == nil {
@@ -86,7 +95,7 @@ extension ModelBuilder {
         if isCovered, block.given("route_timeout") == nil, top.given("route_timeout") == nil {
             block.effective["route_timeout"] = [.duration(Self.coveredRouteTimeoutMilliseconds)]
         }
-        var timeouts = Route.Timeouts()
+        var timeouts = Configuration.Route.Timeouts()
         timeouts.connectMilliseconds = block.timeout("connect_timeout")
         timeouts.responseHeaderMilliseconds = block.timeout("response_header_timeout")
         timeouts.upstreamIdleMilliseconds = block.timeout("upstream_idle_timeout")
@@ -99,14 +108,15 @@ extension ModelBuilder {
         guard isCovered else { return block.values("upgrade") == [.keyword("on")] }
         if let given = block.given("upgrade"), given.values == [.keyword("on")] {
             log.error(
-                given.place(0), "'upgrade on' in a route with idempotency", hint: "what a tunnel carries cannot be replayed")
+                given.place(0), "'upgrade on' in a route with idempotency",
+                hint: "what a tunnel carries cannot be replayed")
         }
         block.effective["upgrade"] = [.keyword("off")]
         return false
     }
 
     /// Where the times of a covered route contradict each other.
-    private mutating func checkTimes(of inner: CheckedBlock, _ block: CheckedBlock, _ route: Route) {
+    private mutating func checkTimes(of inner: CheckedBlock, _ block: CheckedBlock, _ route: Configuration.Route) {
         let timeout = block.given("route_timeout") ?? top.given("route_timeout")
         guard let limit = route.timeouts.routeMilliseconds else {
             if let timeout {
@@ -122,7 +132,9 @@ extension ModelBuilder {
                 place.place(0), "'retention' is shorter than 'route_timeout' (\(text))",
                 hint: "the record would end before its attempt")
         }
-        if let wait = inner.given("in_flight"), case .duration(let milliseconds) = wait.values.last, milliseconds > limit {
+        if let wait = inner.given("in_flight"), case .duration(let milliseconds) = wait.values.last,
+            milliseconds > limit
+        {
             log.warning(
                 wait.place(1), "'in_flight wait' is longer than 'route_timeout' (\(text))",
                 hint: "no attempt runs that long")

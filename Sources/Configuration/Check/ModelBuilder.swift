@@ -6,7 +6,7 @@ struct ModelBuilder {
     /// Gets the effective values on the way.
     var top: CheckedBlock
     var configuration = Configuration()
-    private var listenPlaces: [Endpoint: SourceRange] = [:]
+    private var listenPlaces: [Configuration.Endpoint: SourceRange] = [:]
 
     init(top: CheckedBlock, log: DiagnosticLog) {
         self.top = top
@@ -31,6 +31,14 @@ struct ModelBuilder {
         buildRoutes()
     }
 
+    /// The argument at `index` for a message; of a secret, where it comes from.
+    func shown(_ statement: CheckedStatement, _ index: Int) -> String {
+        guard index < statement.secrets.count, statement.secrets[index] else {
+            return "'\(statement.values.text(index) ?? "")'"
+        }
+        return log.files[statement.place(index).file].text(statement.place(index))
+    }
+
     private mutating func buildListeners() {
         for statement in top.all("listen") {
             guard let listener = listener(statement), isNew(listener.address, statement) else { continue }
@@ -39,11 +47,11 @@ struct ModelBuilder {
     }
 
     /// Whether nobody listens on the address yet; two that ask for any free port do not collide.
-    private mutating func isNew(_ address: Endpoint, _ statement: CheckedStatement) -> Bool {
+    private mutating func isNew(_ address: Configuration.Endpoint, _ statement: CheckedStatement) -> Bool {
         if case .network(_, port: 0) = address { return true }
         if let first = listenPlaces[address] {
             log.error(
-                statement.place(0), "'\(address)' is listened on twice", hint: "first at \(log.place(first))")
+                statement.place(0), "\(shown(statement, 0)) is listened on twice", hint: "first at \(log.place(first))")
             return false
         }
         listenPlaces[address] = statement.place(0)
@@ -85,17 +93,21 @@ struct ModelBuilder {
             _ = isNew(admin.address, statement)
         } else {
             configuration.admin = Configuration.defaultAdmin(store: configuration.store)
-            if case .unix(let path) = configuration.admin?.address, path.utf8.count > Endpoint.unixPathOctetsMax,
+            if case .unix(let path) = configuration.admin?.address,
+                path.utf8.count > Configuration.Endpoint.unixPathOctetsMax,
                 let store = top.given("store")?.block?.given("path")
             {
                 configuration.admin = nil
                 log.warning(
-                    store.place(0), "too long for the admin socket in it, which is off", hint: "add 'admin unix:/PATH;'")
+                    store.place(0), "too long for the admin socket in it, which is off", hint: "add 'admin unix:/PATH;'"
+                )
             }
             let values: [Value] = configuration.admin.map { [.endpoint($0.address)] } ?? [.keyword("off")]
             top.effective["admin"] = values
         }
-        if case .unix = configuration.admin?.address, configuration.admin?.mode == nil { configuration.admin?.mode = 0o600 }
+        if case .unix = configuration.admin?.address, configuration.admin?.mode == nil {
+            configuration.admin?.mode = 0o600
+        }
     }
 
     private mutating func buildLog() {
@@ -125,7 +137,8 @@ struct ModelBuilder {
             guard let name = statement.values.text(0), let block = statement.block else { continue }
             if let first = places[name] {
                 log.error(
-                    statement.place(0), "upstream '\(name)' is defined twice", hint: "first at \(log.place(first))")
+                    statement.place(0), "upstream \(shown(statement, 0)) is defined twice",
+                    hint: "first at \(log.place(first))")
                 continue
             }
             places[name] = statement.place(0)
@@ -133,9 +146,9 @@ struct ModelBuilder {
         }
     }
 
-    private mutating func upstream(_ name: String, _ block: CheckedBlock) -> Upstream {
-        var upstream = Upstream(name: name, servers: [])
-        var places: [Endpoint: SourceRange] = [:]
+    private mutating func upstream(_ name: String, _ block: CheckedBlock) -> Configuration.Upstream {
+        var upstream = Configuration.Upstream(name: name, servers: [])
+        var places: [Configuration.Endpoint: SourceRange] = [:]
         for statement in block.all("server") {
             guard case .server(let endpoint) = statement.values[0] else { continue }
             if let first = places[endpoint] {
@@ -143,9 +156,9 @@ struct ModelBuilder {
                     statement.place(0), "the server is given twice", hint: "first at \(log.place(first))")
             }
             places[endpoint] = statement.place(0)
-            upstream.servers.append(Upstream.Server(endpoint: endpoint))
+            upstream.servers.append(Configuration.Upstream.Server(endpoint: endpoint))
         }
-        upstream.balance = block.text("balance").flatMap(Upstream.Balance.init) ?? .roundRobin
+        upstream.balance = block.text("balance").flatMap(Configuration.Upstream.Balance.init) ?? .roundRobin
         upstream.idleConnectionsMax = block.integer("keepalive")
         upstream.keepaliveMilliseconds = block.timeout("keepalive_timeout")
         upstream.resolveIntervalMilliseconds = block.duration("resolve_interval")
@@ -157,13 +170,13 @@ struct ModelBuilder {
         return upstream
     }
 
-    private mutating func healthCheck(_ path: String, _ block: CheckedBlock) -> Upstream.HealthCheck {
-        var check = Upstream.HealthCheck(path: path)
+    private mutating func healthCheck(_ path: String, _ block: CheckedBlock) -> Configuration.Upstream.HealthCheck {
+        var check = Configuration.Upstream.HealthCheck(path: path)
         check.intervalMilliseconds = block.duration("interval")
         check.timeoutMilliseconds = block.duration("timeout")
         check.healthyCount = block.integer("healthy")
         check.unhealthyCount = block.integer("unhealthy")
-        check.expectedStatuses = StatusSet(ranges: block.values("expect").statuses)
+        check.expectedStatuses = Configuration.StatusSet(ranges: block.values("expect").statuses)
         if check.timeoutMilliseconds > check.intervalMilliseconds {
             let place = (block.given("timeout") ?? block.given("interval"))?.place(0) ?? block.place
             if let place {

@@ -1,8 +1,9 @@
 /// Did-you-mean.
 enum Suggestion {
-    /// The candidate nearest to `text`: equal but for case, `-` and `_`, or at most two edits away (one for names of up to
-    /// three characters); the first of the best ones.
-    static func nearest<Names: Sequence>(to text: String, among candidates: Names) -> String? where Names.Element == String {
+    /// The candidate nearest to `text`: equal but for case, `-` and `_`, or at most two edits away (one for names of
+    /// up to three characters); the first of the best ones.
+    static func nearest<Names: Sequence>(to text: String, among candidates: Names) -> String?
+    where Names.Element == String {
         // Nothing that is longer can be near, and the distance costs the product of the lengths.
         guard text.utf8.count <= 64 else { return nil }
         let plain = plain(text)

@@ -7,12 +7,12 @@ enum Value: Sendable, Equatable {
     /// Octets.
     case size(UInt64)
     case text(String)
-    case endpoint(Endpoint)
+    case endpoint(Configuration.Endpoint)
     /// The server that an upstream's URL names.
-    case server(Endpoint)
+    case server(Configuration.Endpoint)
     case permissions(UInt32)
     case statuses(ClosedRange<UInt16>)
-    case addressBlock(AddressBlock)
+    case addressBlock(Configuration.AddressBlock)
 
     /// The value as a configuration writes it, in its canonical unit or spelling.
     var canonicalText: String {
@@ -22,7 +22,7 @@ enum Value: Sendable, Equatable {
         case .duration(let milliseconds): Unit.text(milliseconds, in: Unit.durations)
         case .size(let octets): Unit.text(octets, in: Unit.sizes)
         case .endpoint(let endpoint): endpoint.description
-        case .server(.network(let host, let port)): "http://\(Endpoint.network(host: host, port: port))"
+        case .server(.network(let host, let port)): "http://\(Configuration.Endpoint.network(host: host, port: port))"
         case .server(let endpoint): endpoint.description
         case .permissions(let bits): "0" + String(bits, radix: 8)
         case .statuses(let range):

@@ -1,6 +1,6 @@
 /// Addresses, URLs and paths.
 extension ValueReader {
-    func listenAddress() throws(ValueProblem) -> Endpoint {
+    func listenAddress() throws(ValueProblem) -> Configuration.Endpoint {
         if text.hasPrefix("unix:") { return try unixEndpoint() }
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else {
             if let port = UInt16(text) {
@@ -12,7 +12,8 @@ extension ValueReader {
         let hostText = text[..<colon]
         guard let octets = hostLiteral(hostText) else {
             if hostText.isEmpty || hostText == "*" {
-                throw ValueProblem("'\(text)' has no address", hint: "write '0.0.0.0:\(portText)' or '[::]:\(portText)'?")
+                throw ValueProblem(
+                    "'\(text)' has no address", hint: "write '0.0.0.0:\(portText)' or '[::]:\(portText)'?")
             }
             if hostText == "localhost" {
                 throw ValueProblem("'localhost' is a name", hint: "write '127.0.0.1:\(portText)'?")
@@ -26,7 +27,7 @@ extension ValueReader {
         return .network(host: AddressText.text(of: octets), port: try port(portText, from: 0))
     }
 
-    func serverURL() throws(ValueProblem) -> Endpoint {
+    func serverURL() throws(ValueProblem) -> Configuration.Endpoint {
         if text.hasPrefix("unix:") { return try unixEndpoint() }
         if text.hasPrefix("https://") {
             throw ValueProblem("https:// is not supported in this version", hint: "TLS to servers comes later")
@@ -49,7 +50,8 @@ extension ValueReader {
             return .network(host: try serverHost(authority), port: 80)
         }
         return .network(
-            host: try serverHost(authority[..<colon]), port: try port(authority[authority.index(after: colon)...], from: 1))
+            host: try serverHost(authority[..<colon]),
+            port: try port(authority[authority.index(after: colon)...], from: 1))
     }
 
     func filePath(what: String) throws(ValueProblem) -> String {
@@ -70,17 +72,17 @@ extension ValueReader {
         return try filePath(what: "path")
     }
 
-    func addressBlock() throws(ValueProblem) -> AddressBlock {
+    func addressBlock() throws(ValueProblem) -> Configuration.AddressBlock {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let octets = parts.first.flatMap({ AddressText.octets(of: $0) }) else {
             throw ValueProblem("'\(text)' is not a CIDR block", hint: "such as 10.0.0.0/8 or fd00::/8")
         }
-        guard parts.count == 2 else { return AddressBlock(octets: octets, prefixBits: octets.count * 8) }
+        guard parts.count == 2 else { return Configuration.AddressBlock(octets: octets, prefixBits: octets.count * 8) }
         let bits = parts[1].utf8.allSatisfy(\.isDigit) ? Int(parts[1]) : nil
         guard let bits, bits <= octets.count * 8 else {
             throw ValueProblem("'\(text)' is not a CIDR block", hint: "the prefix has 0 to \(octets.count * 8) bits")
         }
-        let block = AddressBlock(octets: octets, prefixBits: bits)
+        let block = Configuration.AddressBlock(octets: octets, prefixBits: bits)
         guard block.octets == octets else {
             throw ValueProblem("'\(text)' has bits after its prefix", hint: "write '\(block)'?")
         }
@@ -88,7 +90,8 @@ extension ValueReader {
     }
 
     func requestPath() throws(ValueProblem) -> String {
-        guard text.hasPrefix("/"), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }) else {
+        guard text.hasPrefix("/"), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") })
+        else {
             throw ValueProblem("'\(text)' is not a path", hint: "it starts with '/' and is visible ASCII")
         }
         return text
@@ -96,9 +99,12 @@ extension ValueReader {
 
     func host() throws(ValueProblem) -> String {
         let octets = Array(text.utf8)
-        let isHost = !octets.isEmpty && octets.count <= 255
+        let isHost =
+            !octets.isEmpty && octets.count <= 255
             && octets.allSatisfy { $0.isLetter || $0.isDigit || "-._:[]".utf8.contains($0) }
-        guard isHost else { throw ValueProblem("'\(text)' is not a host", hint: "a name or address, perhaps with a port") }
+        guard isHost else {
+            throw ValueProblem("'\(text)' is not a host", hint: "a name or address, perhaps with a port")
+        }
         return text
     }
 
@@ -109,19 +115,25 @@ extension ValueReader {
             throw ValueProblem("'\(sign)' and the rest are two arguments", hint: "write '\(sign) \(text.dropFirst())'?")
         }
         guard let path else {
-            throw ValueProblem("'\(text)' has no path", hint: text.contains(".") ? "write '\(text)/'?" : "write '/\(text)'?")
+            throw ValueProblem(
+                "'\(text)' has no path", hint: text.contains(".") ? "write '\(text)/'?" : "write '/\(text)'?")
         }
-        guard path.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: "?") }) else {
-            throw ValueProblem("'\(text)' is not a path", hint: "visible ASCII without '?' and '#'; escape the rest as %XX")
+        guard path.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: "?") })
+        else {
+            throw ValueProblem(
+                "'\(text)' is not a path", hint: "visible ASCII without '?' and '#'; escape the rest as %XX")
         }
         guard let normal = RoutePath.normalised(path) else {
             throw ValueProblem("'\(text)' is not a path", hint: "a bad escape, or '..' above the root")
         }
         guard normal == path else {
-            throw ValueProblem("'\(path)' is not a normalised path: it would match nothing", hint: "write '\(host)\(normal)'?")
+            throw ValueProblem(
+                "'\(path)' is not a normalised path: it would match nothing", hint: "write '\(host)\(normal)'?")
         }
         guard !host.isEmpty else { return text }
-        guard host.utf8.allSatisfy({ $0.isLetter || $0.isDigit || "-._".utf8.contains($0) }) || hostLiteral(host[...]) != nil
+        guard
+            host.utf8.allSatisfy({ $0.isLetter || $0.isDigit || "-._".utf8.contains($0) })
+                || hostLiteral(host[...]) != nil
         else {
             throw ValueProblem("'\(host)' is not a host", hint: "a name or address, without port")
         }
@@ -131,13 +143,13 @@ extension ValueReader {
         return text
     }
 
-    private func unixEndpoint() throws(ValueProblem) -> Endpoint {
+    private func unixEndpoint() throws(ValueProblem) -> Configuration.Endpoint {
         let path = String(text.dropFirst(5))
         guard path.hasPrefix("/"), !path.utf8.contains(0) else {
             throw ValueProblem("'\(text)' is not an absolute path", hint: "write 'unix:/PATH'")
         }
-        guard path.utf8.count <= Endpoint.unixPathOctetsMax else {
-            throw ValueProblem("the socket's path is longer than \(Endpoint.unixPathOctetsMax) octets")
+        guard path.utf8.count <= Configuration.Endpoint.unixPathOctetsMax else {
+            throw ValueProblem("the socket's path is longer than \(Configuration.Endpoint.unixPathOctetsMax) octets")
         }
         return .unix(path: path)
     }
@@ -162,14 +174,18 @@ extension ValueReader {
     private func serverHost(_ text: Substring) throws(ValueProblem) -> String {
         if let octets = hostLiteral(text) { return AddressText.text(of: octets) }
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-        let isName = !text.isEmpty && text.utf8.count <= 253
+        let isName =
+            !text.isEmpty && text.utf8.count <= 253
             && labels.allSatisfy { label in
                 (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                    && label.utf8.allSatisfy { $0.isLetter || $0.isDigit || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") }
+                    && label.utf8.allSatisfy {
+                        $0.isLetter || $0.isDigit || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+                    }
             }
         // A last label of digits is an address that is wrong, not a name.
         guard isName, !labels[labels.count - 1].utf8.allSatisfy(\.isDigit) else {
-            throw ValueProblem("'\(text)' is not a host", hint: "a name, an IPv4 address or an IPv6 address in brackets")
+            throw ValueProblem(
+                "'\(text)' is not a host", hint: "a name, an IPv4 address or an IPv6 address in brackets")
         }
         return text.lowercased()
     }
@@ -199,7 +215,9 @@ enum RoutePath {
                 let octet = UInt8(String(decoding: input[index + 1...index + 2], as: UTF8.self), radix: 16), octet != 0
             else { return nil }
             let isUnreserved = octet.isLetter || octet.isDigit || "-._~".utf8.contains(octet)
-            decoded += isUnreserved ? [octet] : Array(String(decoding: input[index...index + 2], as: UTF8.self).uppercased().utf8)
+            decoded +=
+                isUnreserved
+                ? [octet] : Array(String(decoding: input[index...index + 2], as: UTF8.self).uppercased().utf8)
             index += 3
         }
         var segments: [String] = []

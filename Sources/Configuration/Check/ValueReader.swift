@@ -39,7 +39,8 @@ struct ValueReader {
 
     private func integer(_ range: ClosedRange<UInt64>) throws(ValueProblem) -> UInt64 {
         guard !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else {
-            throw ValueProblem("'\(text)' is not a whole number", hint: "from \(range.lowerBound) to \(range.upperBound)")
+            throw ValueProblem(
+                "'\(text)' is not a whole number", hint: "from \(range.lowerBound) to \(range.upperBound)")
         }
         guard let number = UInt64(text), range.contains(number) else {
             throw ValueProblem("'\(text)' is out of range", hint: "from \(range.lowerBound) to \(range.upperBound)")
@@ -79,14 +80,23 @@ struct ValueReader {
             return ValueProblem(
                 "'\(text)' is not a \(what)", hint: "a whole number and one unit: \(list), such as '\(example(units))'")
         }
-        let lower = suffix.lowercased()
-        let guess = units.first { unit in
-            let name = unit.name.lowercased()
-            return name == lower || name.first == lower.first && (lower == "\(name.first!)" || lower == "\(name.first!)b")
-        } ?? units.first { $0.name != "d" && $0.name != "B" && lower.hasPrefix($0.name) || lower.hasPrefix("day") && $0.name == "d" }
+        let guess = Self.unit(meantBy: suffix.lowercased(), among: units)
         return ValueProblem(
             "unknown unit '\(suffix)' in '\(text)'",
             hint: guess.map { "write '\(digits)\($0.name)'?" } ?? "the units are \(list)")
+    }
+
+    /// The unit for a usual other spelling: another case, `min`, `hours`, `K`, `MB`.
+    private static func unit(meantBy spelling: String, among units: [Unit]) -> Unit? {
+        let others = [
+            "sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "msec": "ms",
+            "k": "KiB", "kb": "KiB", "mb": "MiB", "g": "GiB", "gb": "GiB", "t": "TiB", "tb": "TiB", "byte": "B",
+        ]
+        let singular = spelling.hasSuffix("s") && spelling.count > 2 ? String(spelling.dropLast()) : spelling
+        return units.first { unit in
+            unit.name.lowercased() == spelling || unit.name == others[singular]
+                || unit.name == "MiB" && spelling == "m"
+        }
     }
 
     private func example(_ units: [Unit]) -> String {
@@ -110,7 +120,9 @@ struct ValueReader {
     private func statuses() throws(ValueProblem) -> ClosedRange<UInt16> {
         let hint = "a status such as 404, a class such as 2xx or a range such as 500-599"
         let octets = Array(text.utf8)
-        if octets.count == 3, octets[0].isDigit, octets[1] | 0x20 == UInt8(ascii: "x"), octets[2] | 0x20 == UInt8(ascii: "x") {
+        if octets.count == 3, octets[0].isDigit, octets[1] | 0x20 == UInt8(ascii: "x"),
+            octets[2] | 0x20 == UInt8(ascii: "x")
+        {
             let hundreds = UInt16(octets[0] - 48) * 100
             guard (200...500).contains(hundreds) else { throw ValueProblem(notFinal, hint: "statuses are 200 to 599") }
             return hundreds...hundreds + 99
@@ -140,7 +152,8 @@ struct ValueReader {
     }
 
     private func upstreamName() throws(ValueProblem) -> String {
-        let isName = !text.isEmpty && text.utf8.count <= 64
+        let isName =
+            !text.isEmpty && text.utf8.count <= 64
             && text.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-_.".utf8.contains($0) }
         guard isName else {
             throw ValueProblem("'\(text)' is not a name", hint: "up to 64 letters, digits, '-', '_' and '.'")
@@ -150,7 +163,8 @@ struct ValueReader {
 
     private func token(what: String) throws(ValueProblem) -> String {
         guard !text.isEmpty, text.utf8.count <= 256, text.utf8.allSatisfy(\.isTokenOctet) else {
-            throw ValueProblem("'\(text)' is not a \(what)", hint: "letters, digits and !#$%&'*+-.^_`|~ (RFC 9110 §5.6.2)")
+            throw ValueProblem(
+                "'\(text)' is not a \(what)", hint: "letters, digits and !#$%&'*+-.^_`|~ (RFC 9110 §5.6.2)")
         }
         return text
     }
@@ -175,7 +189,8 @@ struct ValueReader {
         while let tilde = rest.firstIndex(of: UInt8(ascii: "~")) {
             rest = rest[rest.index(after: tilde)...]
             guard let next = rest.first, next == UInt8(ascii: "0") || next == UInt8(ascii: "1") else {
-                throw ValueProblem("'\(text)' is not a JSON pointer", hint: "write '~0' for '~' and '~1' for '/' (RFC 6901)")
+                throw ValueProblem(
+                    "'\(text)' is not a JSON pointer", hint: "write '~0' for '~' and '~1' for '/' (RFC 6901)")
             }
         }
         return text
@@ -183,7 +198,8 @@ struct ValueReader {
 
     private func regex() throws(ValueProblem) -> String {
         if let cause = PosixRegex.problem(in: text) {
-            throw ValueProblem("bad regular expression: \(cause)", hint: "POSIX extended syntax; quote what holds ; { }")
+            throw ValueProblem(
+                "bad regular expression: \(cause)", hint: "POSIX extended syntax; quote what holds ; { }")
         }
         return text
     }

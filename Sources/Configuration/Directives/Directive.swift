@@ -1,4 +1,5 @@
-/// One entry of the table: everything the parser, the hints, the reference, the example and the dump know of a directive.
+/// One entry of the table: everything the parser, the hints, the reference, the example and the dump know of a
+/// directive.
 struct Directive: Sendable {
     var name: String
     /// The blocks it may stand in.

@@ -103,9 +103,11 @@ extension Directives {
             help: "Room for records; when it is used up claims are refused (503), nothing live is dropped.",
             example: "4GiB"),
         Directive(
-            name: "commit_delay", blocks: [.storeEmbedded], forms: [.of(.value(.duration(0...1000)))], defaultText: "0ms",
+            name: "commit_delay", blocks: [.storeEmbedded], forms: [.of(.value(.duration(0...1000)))],
+            defaultText: "0ms",
             isReloadable: false,
-            help: "How long a commit waits for more to write; longer saves disk writes and adds to every first attempt.",
+            help:
+                "How long a commit waits for more to write; longer saves disk writes and adds to every first attempt.",
             example: "1ms"),
         Directive(
             name: "max_size", blocks: [.storeMemory], forms: [.of(.value(.size(Bounds.storeSize)))],
@@ -119,7 +121,9 @@ extension Directives {
                 .of(.keyword("json"), .optional(.logDestination)), .of(.keyword("text"), .optional(.logDestination)),
             ],
             defaultText: "auto stdout",
-            help: "One line per exchange; auto is text on a terminal and JSON elsewhere. Keys and bodies are never logged.",
+            help:
+                "One line per exchange; auto is text on a terminal and JSON elsewhere. Keys and bodies are "
+                + "never logged.",
             example: "json /var/log/oncegate/access.log"),
         Directive(
             name: "log_level", blocks: [.top],
@@ -175,7 +179,9 @@ extension Directives {
             help: "The longest gap inside an answer.", example: "2m"),
         timeout(
             "route_timeout", in: [.top, .route], default: "off", note: "120s on a route with idempotency; " + inherited,
-            help: "The whole exchange with the server. A covered attempt that exceeds it is answered 504, outcome unknown.",
+            help:
+                "The whole exchange with the server. A covered attempt that exceeds it is answered 504, outcome "
+                + "unknown.",
             example: "30s"),
         timeout(
             "tunnel_timeout", in: [.top, .route], default: "1h", note: inherited,
@@ -246,8 +252,10 @@ extension Directives {
                 .of(.value(.prefixPath), block: .required(.route)),
             ],
             isRepeatable: true, isRequired: true,
-            help: "Which requests these are. Exact paths (=) come first, then the longest prefix, then regexes (~) in the "
-                + "order of the file; a route with a host comes before one without. A prefix matches whole segments.",
+            help:
+                "Which requests these are. Exact paths (=) come first, then the longest prefix, then regexes (~) in "
+                + "the order of the file; a route with a host comes before one without. A prefix "
+                + "matches whole segments.",
             example: "/v1/charges", isInExample: true),
         Directive(
             name: "upstream", blocks: [.route], forms: [.of(.value(.upstreamName))], isRequired: true,
@@ -288,9 +296,11 @@ extension Directives {
             help: "Where the client's token stands; of several lines the first that is present wins.",
             example: "header Idempotency-Key", isInExample: true, planned: ["xpath", "soap"]),
         Directive(
-            name: "on_missing_key", blocks: [.idempotency], forms: ["pass", "reject", "hash"].map { .of(.keyword($0)) },
+            name: "on_missing_key", blocks: [.idempotency],
+            forms: ["pass", "reject", "hash"].map { .of(.keyword($0)) },
             defaultText: "pass",
-            help: "A request without token: pass forwards it unprotected, reject answers 400, hash identifies it by its "
+            help:
+                "A request without token: pass forwards it unprotected, reject answers 400, hash identifies it by its "
                 + "arguments (see the block hash).",
             example: "reject", isInExample: true),
         Directive(
@@ -305,7 +315,8 @@ extension Directives {
                 .of(.keyword("cookie"), .value(.cookieName)),
             ],
             defaultText: "standard",
-            help: "Who is calling; equal tokens of two callers are two records. standard is Authorization if sent, else "
+            help:
+                "Who is calling; equal tokens of two callers are two records. standard is Authorization if sent, else "
                 + "anonymous.",
             example: "header Authorization", isInExample: true, planned: ["jwt", "client_cert"]),
         Directive(
@@ -314,7 +325,8 @@ extension Directives {
         Directive(
             name: "in_flight", blocks: [.idempotency],
             forms: [.of(.keyword("reject")), .of(.keyword("wait"), .value(.duration(Bounds.durationFromZero)))],
-            defaultText: "wait 10s", help: "A repeat while the first attempt runs: wait for its answer, then 409; or 409.",
+            defaultText: "wait 10s",
+            help: "A repeat while the first attempt runs: wait for its answer, then 409; or 409.",
             example: "wait 30s"),
         Directive(
             name: "max_waiters", blocks: [.idempotency], forms: [.of(.value(.integer(0...65_536)))], defaultText: "64",
@@ -334,13 +346,15 @@ extension Directives {
         Directive(
             name: "on_unknown", blocks: [.idempotency], forms: ["hold", "resend"].map { .of(.keyword($0)) },
             defaultText: "hold",
-            help: "A repeat of an attempt whose outcome is not known: hold answers 409 until it is resolved, resend runs it "
-                + "again (at least once).",
+            help:
+                "A repeat of an attempt whose outcome is not known: hold answers 409 until it is resolved, resend runs "
+                + "it again (at least once).",
             example: "resend", planned: ["probe"]),
         Directive(
             name: "on_store_error", blocks: [.idempotency], forms: ["reject", "pass"].map { .of(.keyword($0)) },
             defaultText: "reject",
-            help: "When the store cannot claim: reject answers 503, pass forwards without protection.", example: "pass"),
+            help: "When the store cannot claim: reject answers 503, pass forwards without protection.",
+            example: "pass"),
         Directive(
             name: "request_body_limit", blocks: [.idempotency], forms: [.of(.value(.size(Bounds.bodySize)))],
             defaultText: "8MiB", help: "The largest covered request, read whole before its claim; 413 above.",
@@ -356,7 +370,8 @@ extension Directives {
         Directive(
             name: "forward_key", blocks: [.idempotency],
             forms: [.of(.keyword("keep")), .of(.keyword("strip")), .of(.keyword("rename"), .value(.fieldName))],
-            defaultText: "keep", help: "The token's header field towards the server.", example: "rename X-Request-Token"),
+            defaultText: "keep", help: "The token's header field towards the server.", example: "rename X-Request-Token"
+        ),
         Directive(
             name: "late_answer_limit", blocks: [.idempotency], forms: [.of(.value(.duration(Bounds.durationFromZero)))],
             defaultText: "10m", help: "How long after a 504 the server's answer is still awaited.", example: "1h"),
@@ -388,7 +403,8 @@ extension Directives {
         Directive(
             name: "replay", blocks: [.hash], forms: ["always", "undelivered"].map { .of(.keyword($0)) },
             defaultNote: "none: to be chosen with on_missing_key hash",
-            help: "Of equal requests without token: always replays them all within the window; undelivered replays only "
+            help:
+                "Of equal requests without token: always replays them all within the window; undelivered replays only "
                 + "while the first answer was not completely delivered, which holds where clients connect directly.",
             example: "always", isInExample: true),
     ]

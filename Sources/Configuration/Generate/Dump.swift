@@ -1,7 +1,7 @@
 /// The settings as JSON: every directive of the table, as given or by default, in the order of the table.
 ///
-/// A directive without block is its value, one with block an object with its arguments as `value`; a repeatable one is an
-/// array of these, and one that is not there and has no default is null. `schema` says the same of all of them.
+/// A directive without block is its value, one with block an object with its arguments as `value`; a repeatable one
+/// is an array of these, and one that is not there and has no default is null. `schema` says the same of all of them.
 enum Dump {
     static let mask = "********"
 
@@ -39,7 +39,8 @@ enum Dump {
                 JSON.Member(name: "value", value: arguments(statement.values, statement.secrets, of: directive)))
         }
         let keyword = statement.values.text(0)
-        let form = directive.forms.first { $0.keyword != nil && $0.keyword == keyword }
+        let form =
+            directive.forms.first { $0.keyword != nil && $0.keyword == keyword }
             ?? directive.forms.first { $0.keyword == nil }
         if let kind = form?.blockKind {
             members += self.members(of: statement.block ?? CheckedBlock(kind: kind))
@@ -107,7 +108,8 @@ package enum Schema {
         var alternatives = directive.hasBlock ? blocks(directive) : [arguments(directive)]
         let isAlwaysThere = directive.isRepeatable || directive.isRequired || directive.defaultText != nil
         if !isAlwaysThere { alternatives.append(type("null")) }
-        let one = alternatives.count == 1 ? alternatives[0] : .object([.init(name: "anyOf", value: .array(alternatives))])
+        let one =
+            alternatives.count == 1 ? alternatives[0] : .object([.init(name: "anyOf", value: .array(alternatives))])
         var members = [JSON.Member(name: "description", value: .string(directive.help))]
         if let text = directive.defaultText { members.append(.init(name: "default", value: .string(text))) }
         if directive.isRepeatable {

@@ -1,6 +1,7 @@
 /// Address literals, to octets and back.
 enum AddressText {
-    /// Four octets of dotted decimal or sixteen of RFC 4291 §2.2 text; nil for anything else (zones, leading zeros, names).
+    /// Four octets of dotted decimal or sixteen of RFC 4291 §2.2 text; nil for anything else (zones, leading zeros,
+    /// names).
     static func octets(of text: some StringProtocol) -> [UInt8]? {
         text.utf8.contains(UInt8(ascii: ":")) ? version6(Substring(text)) : version4(Substring(text))
     }
@@ -40,9 +41,9 @@ enum AddressText {
 
     private static func version6(_ text: Substring) -> [UInt8]? {
         let halves = halves(of: text)
-        guard let head = groups(halves.head) else { return nil }
+        guard let head = groups(halves.head, mayEndInVersion4: halves.tail == nil) else { return nil }
         guard let tailText = halves.tail else { return head.count == 16 ? head : nil }
-        guard let tail = groups(tailText), head.count + tail.count <= 14 else { return nil }
+        guard let tail = groups(tailText, mayEndInVersion4: true), head.count + tail.count <= 14 else { return nil }
         return head + [UInt8](repeating: 0, count: 16 - head.count - tail.count) + tail
     }
 
@@ -62,12 +63,12 @@ enum AddressText {
     }
 
     /// The octets of `a:b:c` or `a:b:1.2.3.4`; none for the empty text.
-    private static func groups(_ text: Substring) -> [UInt8]? {
+    private static func groups(_ text: Substring, mayEndInVersion4: Bool) -> [UInt8]? {
         guard !text.isEmpty else { return [] }
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         var octets: [UInt8] = []
         for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, part.utf8.contains(UInt8(ascii: ".")) {
+            if mayEndInVersion4, index == parts.count - 1, part.utf8.contains(UInt8(ascii: ".")) {
                 guard let last = version4(part) else { return nil }
                 octets += last
                 continue

@@ -1,6 +1,7 @@
 /// What `proxy.conf` says, checked and typed, with every default filled in.
 ///
-/// Times are milliseconds; a nil time is `off`. Sizes are octets. Names and paths are as the file wrote them unless a field says more.
+/// Times are milliseconds; a nil time is `off`. Sizes are octets. Names and paths are as the file wrote them unless a
+/// field says more.
 package struct Configuration: Sendable, Equatable {
     /// Worker queues; nil = one per core (`auto`).
     package var workers: Int?

@@ -51,7 +51,9 @@ package struct Diagnostic: Sendable, Equatable {
         init(line source: String, column: Int, width: Int) {
             var characters = source.map { character -> Character in
                 // A configuration must not steer the terminal that prints its errors.
-                character.unicodeScalars.contains { ($0.value < 0x20 && $0 != "\t") || (0x7F..<0xA0).contains($0.value) }
+                character.unicodeScalars.contains {
+                    ($0.value < 0x20 && $0 != "\t") || (0x7F..<0xA0).contains($0.value)
+                }
                     ? "\u{FFFD}" : character
             }
             var offset = min(column - 1, characters.count)
@@ -128,7 +130,8 @@ struct DiagnosticLog {
     private mutating func add(
         _ severity: Diagnostic.Severity, _ range: SourceRange, _ message: String, _ hint: String?
     ) {
-        guard found.count < Self.countMax else { return }
+        // The errors come through whatever else there is to say.
+        guard found.count < (severity == .error ? Self.countMax : Self.countMax / 2) else { return }
         let (line, column, source) = position(range)
         let file = files[range.file]
         // The underline ends with the line.

@@ -10,6 +10,8 @@ struct Lexer {
     private var position = 0
     private var newlines = 0
     private var tokens: [Token] = []
+    /// Whether a mistake has been reported in the token that is being read.
+    private var isBroken = false
 
     /// The tokens of `log.files[file]`.
     static func tokens(file: Int, log: inout DiagnosticLog) -> [Token] {
@@ -44,8 +46,9 @@ struct Lexer {
                 comment()
             case UInt8(ascii: "\""):
                 let start = position
-                append(.string(string(&log)), from: start)
+                let value = string(&log)
                 requireBlank(after: start, &log)
+                append(.string(value), from: start)
             default:
                 word(&log)
             }
@@ -89,6 +92,7 @@ struct Lexer {
         } else {
             log.error(range(quote, quote + 1), "quote inside a word", hint: "quote the whole value")
         }
+        isBroken = true
         append(.string(word + value), from: start)
     }
 
@@ -96,12 +100,12 @@ struct Lexer {
         let argument = string(&log)
         if peek() == UInt8(ascii: ")") {
             position += 1
-            append(.call(source, argument: argument), from: start)
             requireBlank(after: start, &log)
-        } else {
+        } else if !isBroken {
             log.error(range(position, position), "missing ')' after \(source.rawValue)(\"…\"")
-            append(.call(source, argument: argument), from: start)
+            isBroken = true
         }
+        append(.call(source, argument: argument), from: start)
     }
 
     /// The value of the string that starts here; steps over it.
@@ -122,6 +126,11 @@ struct Lexer {
             }
         }
         log.error(range(start, start + 1), "string is not closed", hint: "a string ends on its line with '\"'")
+        isBroken = true
+        // A ';' at the line's end was hardly meant as text.
+        var end = position
+        while end > start + 1, Self.isBlank(octets[end - 1]) { end -= 1 }
+        if octets[end - 1] == UInt8(ascii: ";") { position = end - 1 }
         return String(decoding: value, as: UTF8.self)
     }
 
@@ -143,6 +152,7 @@ struct Lexer {
             if let scalar = braced() {
                 value += Array(String(Character(scalar)).utf8)
             } else {
+                isBroken = true
                 log.error(
                     range(start, position), "'\\u' without a character's number",
                     hint: "write '\\u{' hexadecimal digits '}'")
@@ -150,6 +160,7 @@ struct Lexer {
         default:
             // The rest of a character of several octets belongs to the escape.
             while let next = peek(), next & 0xC0 == 0x80 { position += 1 }
+            isBroken = true
             log.error(
                 range(start, position), "unknown escape '\(text(start..<position))'",
                 hint: "the escapes are \\\" \\\\ \\n \\r \\t \\u{…}; write '\\\\' for a backslash")
@@ -167,9 +178,12 @@ struct Lexer {
         return Unicode.Scalar(number)
     }
 
+    /// What follows without a blank is read as part of the same mistake.
     private mutating func requireBlank(after start: Int, _ log: inout DiagnosticLog) {
-        guard let octet = peek(), !Self.endsWord(octet) || octet == UInt8(ascii: "\"") else { return }
+        guard !isBroken, let octet = peek(), !Self.endsWord(octet) || octet == UInt8(ascii: "\"") else { return }
         log.error(range(position, position), "missing blank after '\(text(start..<position))'")
+        isBroken = true
+        while let octet = peek(), !Self.endsWord(octet) { position += 1 }
     }
 
     /// The first octet that is no UTF-8 text, and the first control character.
@@ -205,8 +219,10 @@ struct Lexer {
     }
 
     private mutating func append(_ kind: Token.Kind, from start: Int, end: Int? = nil) {
-        tokens.append(Token(kind: kind, range: range(start, end ?? position), newlinesBefore: newlines))
+        let range = range(start, end ?? position)
+        tokens.append(Token(kind: kind, range: range, newlinesBefore: newlines, isBroken: isBroken))
         newlines = 0
+        isBroken = false
     }
 
     private func peek() -> UInt8? {

@@ -79,11 +79,14 @@ struct Parser {
                     reportMissingEnd(of: statement, &log)
                     return append(statement)
                 }
-                statement.arguments.append(Argument(kind: .word, text: text, range: token.range))
+                statement.arguments.append(
+                    Argument(kind: .word, text: text, range: token.range, isBroken: token.isBroken))
             case .string(let text):
-                statement.arguments.append(Argument(kind: .string, text: text, range: token.range))
+                statement.arguments.append(
+                    Argument(kind: .string, text: text, range: token.range, isBroken: token.isBroken))
             case .call(let source, let argument):
-                statement.arguments.append(Argument(kind: .call(source), text: argument, range: token.range))
+                statement.arguments.append(
+                    Argument(kind: .call(source), text: argument, range: token.range, isBroken: token.isBroken))
             case .semicolon:
                 index += 1
                 return append(statement)

@@ -27,4 +27,6 @@ struct Argument: Sendable {
     /// The word, the string's value, or the argument of the call.
     var text: String
     var range: SourceRange
+    /// Whether a mistake in it has been reported, so that its text says nothing.
+    var isBroken = false
 }

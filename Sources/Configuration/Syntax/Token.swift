@@ -19,6 +19,8 @@ struct Token: Sendable, Equatable {
     var range: SourceRange
     /// Ends of line between the token before and this one.
     var newlinesBefore: Int
+    /// Whether a mistake in it has been reported, so that its value says nothing.
+    var isBroken = false
 }
 
 /// Where an argument's value comes from.

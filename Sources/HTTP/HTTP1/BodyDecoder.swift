@@ -33,8 +33,8 @@ package struct BodyDecoder: Sendable {
     private var scanner = LineScanner()
     private let limits: HTTP1Limits
 
-    /// The trailer fields that may be passed on, when a chunked body carried any and has ended. Fields for framing, routing,
-    /// authentication, control or content are not among them (RFC 9110 §6.5.1).
+    /// The trailer fields that may be passed on, when a chunked body carried any and has ended. Fields for framing,
+    /// routing, authentication, control or content are not among them (RFC 9110 §6.5.1).
     package private(set) var trailers: FieldSection?
 
     package init(framing: BodyFraming, limits: HTTP1Limits = HTTP1Limits()) {
@@ -112,7 +112,8 @@ package struct BodyDecoder: Sendable {
         return .data(consumed: start + count, start..<start + count)
     }
 
-    /// 1*16 HEXDIG, at most 2⁶³ − 1, then at once CRLF or `;`: no sign, prefix, separator or whitespace (RFC 9112 §7.1).
+    /// 1*16 HEXDIG, at most 2⁶³ − 1, then at once CRLF or `;`: no sign, prefix, separator or whitespace (RFC 9112
+    /// §7.1).
     private mutating func readSize(_ octet: UInt8) throws(HTTPError) {
         if let digit = Octet.hexValue(octet) {
             guard digitCount < 16, remaining < 1 << 59 else { throw .invalidChunkSize }

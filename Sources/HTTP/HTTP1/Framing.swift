@@ -42,7 +42,8 @@ extension FieldSection {
 
     /// The framing that Content-Length and Transfer-Encoding state (RFC 9112 §6); nil when neither stands here.
     ///
-    /// Stricter than the RFC's MAY: both together, either twice, even with equal values, and any coding but `chunked` are refused.
+    /// Stricter than the RFC's MAY: both together, either twice, even with equal values, and any coding but `chunked`
+    /// are refused.
     func framing(version: HTTPVersion) throws(HTTPError) -> BodyFraming? {
         if contains(.transferEncoding) {
             // RFC 9112 §6.1: Transfer-Encoding in HTTP/1.0 means that somebody on the way did not understand it.
@@ -73,8 +74,8 @@ extension FieldSection {
         return length
     }
 
-    /// Well-formed codings that are not ours are 501 (RFC 9112 §6.1); an empty element, a parameter, `chunked` twice or before
-    /// another coding leave the length unknown and are 400 (§6.3).
+    /// Well-formed codings that are not ours are 501 (RFC 9112 §6.1); an empty element, a parameter, `chunked` twice or
+    /// before another coding leave the length unknown and are 400 (§6.3).
     private func fault(inTransferEncoding value: OctetRange) -> HTTPError {
         var isAfterChunked = false
         var start = value.bounds.lowerBound

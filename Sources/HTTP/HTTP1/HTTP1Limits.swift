@@ -14,7 +14,8 @@ package struct HTTP1Limits: Sendable, Equatable {
 
     /// Chunk extensions of one message together; 413 above.
     package var chunkExtensionBytesMax: UInt32 = 4 << 10
-    /// Octets of chunked framing in one message that need no data to justify them; beyond, framing may be eight times the data.
+    /// Octets of chunked framing in one message that need no data to justify them; beyond, framing may be eight times
+    /// the data.
     package var chunkOverheadBytesMax: UInt32 = 64 << 10
     /// The trailer section, through its empty line; 431 above.
     package var trailerBytesMax: UInt32 = 8 << 10

@@ -19,7 +19,8 @@ package enum HTTP1Serialiser {
         output.append(literal: " \r\n")
     }
 
-    /// Appends every line that is not dropped as `name ": " value CRLF`, in order; octets and case of name and value are kept.
+    /// Appends every line that is not dropped as `name ": " value CRLF`, in order; octets and case of name and value
+    /// are kept.
     ///
     /// Lines that stand in that form side by side in the source are copied as one run.
     package static func fieldLines(of section: borrowing FieldSection, to output: inout [UInt8]) {
@@ -34,7 +35,8 @@ package enum HTTP1Serialiser {
             let value = line.value.bounds
             let end = value.upperBound &+ 2
             let isCanonical =
-                value.lowerBound == name.upperBound &+ 2 && octets[name.upperBound &+ 1] == Octet.space && end <= octets.count
+                value.lowerBound == name.upperBound &+ 2 && octets[name.upperBound &+ 1] == Octet.space
+                && end <= octets.count
                 && octets[value.upperBound] == Octet.carriageReturn && octets[end &- 1] == Octet.lineFeed
             if isCanonical, name.lowerBound == runEnd {
                 runEnd = end
@@ -61,8 +63,8 @@ package enum HTTP1Serialiser {
         output.append(literal: "\r\n")
     }
 
-    /// Appends `name ": " value CRLF`. False, and nothing is appended, when the value holds a control or outer whitespace:
-    /// no value can split a message (RFC 9112 §11.1).
+    /// Appends `name ": " value CRLF`. False, and nothing is appended, when the value holds a control or outer
+    /// whitespace: no value can split a message (RFC 9112 §11.1).
     @discardableResult
     package static func field(_ name: StaticString, _ value: Span<UInt8>, to output: inout [UInt8]) -> Bool {
         guard isFieldValue(value) else { return false }
@@ -73,7 +75,8 @@ package enum HTTP1Serialiser {
         return true
     }
 
-    /// Appends a field whose name comes from the configuration. False, and nothing is appended, when either part is invalid.
+    /// Appends a field whose name comes from the configuration. False, and nothing is appended, when either part is
+    /// invalid.
     @discardableResult
     package static func field(name: Span<UInt8>, value: Span<UInt8>, to output: inout [UInt8]) -> Bool {
         guard isFieldName(name), isFieldValue(value) else { return false }
@@ -97,7 +100,8 @@ package enum HTTP1Serialiser {
         output.append(literal: "\r\n")
     }
 
-    /// Appends stored lines of the form `name ": " value CRLF`. False, and nothing is appended, when they are anything else.
+    /// Appends stored lines of the form `name ": " value CRLF`. False, and nothing is appended, when they are anything
+    /// else.
     package static func storedLines(_ lines: Span<UInt8>, to output: inout [UInt8]) -> Bool {
         guard areFieldLines(lines) else { return false }
         output.append(span: lines)
@@ -110,7 +114,8 @@ package enum HTTP1Serialiser {
         while start < lines.count {
             var index = start
             while index < lines.count, OctetSet.token.contains(lines[index]) { index &+= 1 }
-            guard index > start, index &+ 1 < lines.count, lines[index] == Octet.colon, lines[index &+ 1] == Octet.space else {
+            guard index > start, index &+ 1 < lines.count, lines[index] == Octet.colon, lines[index &+ 1] == Octet.space
+            else {
                 return false
             }
             let valueStart = index &+ 2
@@ -154,7 +159,8 @@ package enum HTTP1Serialiser {
         output.append(literal: "\r\n")
     }
 
-    /// Appends the last chunk, the trailer lines (each `name ": " value CRLF`, as `fieldLines` writes them) and the end.
+    /// Appends the last chunk, the trailer lines (each `name ": " value CRLF`, as `fieldLines` writes them) and the
+    /// end.
     package static func lastChunk(trailers: [UInt8] = [], to output: inout [UInt8]) {
         output.append(literal: "0\r\n")
         if !trailers.isEmpty { output.append(contentsOf: trailers) }

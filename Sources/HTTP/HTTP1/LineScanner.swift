@@ -1,7 +1,7 @@
 /// Splits a head or a trailer section into lines, from where it stopped, and refuses at once what can stand in no line.
 ///
-/// Offsets count from the first unconsumed octet, which the caller offers again with more behind it until the section is
-/// complete. Errors come in the order of the octets, so they do not depend on how the octets were split.
+/// Offsets count from the first unconsumed octet, which the caller offers again with more behind it until the section
+/// is complete. Errors come in the order of the octets, so they do not depend on how the octets were split.
 struct LineScanner: Sendable {
     /// Where the section begins: 2 after a CRLF that is ignored before a request line.
     var sectionStart: UInt32 = 0
@@ -85,8 +85,8 @@ struct LineScanner: Sendable {
         throw fieldsBefore > 0 ? .obsoleteFold : fieldsBefore == 0 ? .whitespaceBeforeFirstField : .invalidFirstOctet
     }
 
-    /// `present` octets of the section have arrived, and the line reaches at least to `lineEnd`. Of two limits passed, the one
-    /// that lies further to the front is reported.
+    /// `present` octets of the section have arrived, and the line reaches at least to `lineEnd`. Of two limits passed,
+    /// the one that lies further to the front is reported.
     @inline(__always)
     private func checkLimits(lineEnd: Int, present: Int, limits: borrowing Limits) throws(HTTPError) {
         let isStartLine = limits.hasStartLine && lineCount == 0
@@ -104,8 +104,8 @@ extension FieldSection {
     /// Reads one field line of `input` (RFC 9112 §5); its ranges count from `base`.
     @inline(__always)
     mutating func appendLine(_ line: Range<Int>, of input: Span<UInt8>, base: Int) throws(HTTPError) {
-        var index = line.lowerBound
-        while index < line.upperBound, OctetSet.token.contains(input[index]) { index &+= 1 }
+        // Stops at the line's CR at the latest, which is no tchar.
+        let index = input.firstNonToken(from: line.lowerBound)
         guard index < line.upperBound, input[index] == Octet.colon, index > line.lowerBound else {
             throw Self.fault(inNameOf: line, at: index, of: input)
         }
@@ -113,7 +113,8 @@ extension FieldSection {
         let known = KnownFieldTable.field(at: line.lowerBound, count: index &- line.lowerBound, in: input)
         append(
             FieldLine(
-                name: OctetRange(line.lowerBound..<index, from: base), value: OctetRange(value, from: base), known: known))
+                name: OctetRange(line.lowerBound..<index, from: base), value: OctetRange(value, from: base),
+                known: known))
     }
 
     /// Why the octets of `line` up to `index` are not a name followed by a colon.

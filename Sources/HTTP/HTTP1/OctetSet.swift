@@ -73,7 +73,8 @@ extension Span<UInt8> {
         unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
-    /// The index of the first octet from `start` on that is a control (0x00…0x1f, HTAB included, or 0x7f), else `count`.
+    /// The index of the first octet from `start` on that is a control (0x00…0x1f, HTAB included, or 0x7f), else
+    /// `count`.
     @inline(__always)
     func firstControl(from start: Int) -> Int {
         var index = start
@@ -87,6 +88,32 @@ extension Span<UInt8> {
             index &+= 8
         }
         while index < count, self[index] >= 0x20, self[index] != 0x7f { index &+= 1 }
+        return index
+    }
+
+    /// The index of the first octet from `start` on that is no tchar, else `count`.
+    @inline(__always)
+    func firstNonToken(from start: Int) -> Int {
+        var index = start
+        // Most names are letters and hyphens, which can be told eight at a time.
+        while index &+ 8 <= count {
+            let word = word(at: index)
+            let folded = (word | eight(0x20)) & eight(0x7f)
+            // No sum carries into the next octet, as every octet here is below 0x80.
+            let fromA = folded &+ eight(0x80 - 0x61)
+            let aboveZ = folded &+ eight(0x7f - 0x7a)
+            let hyphen = ~(((word ^ eight(0x2d)) & eight(0x7f)) &+ eight(0x7f))
+            let others = ~((fromA & ~aboveZ) | hyphen) | word
+            let flags = others & eight(0x80)
+            guard flags != 0 else {
+                index &+= 8
+                continue
+            }
+            index &+= flags.trailingZeroBitCount >> 3
+            guard OctetSet.token.contains(self[index]) else { return index }
+            index &+= 1
+        }
+        while index < count, OctetSet.token.contains(self[index]) { index &+= 1 }
         return index
     }
 

@@ -1,7 +1,7 @@
 /// Reads request heads (RFC 9112 §2 to §6). Incremental; holds offsets only, so an idle connection costs no buffer.
 ///
-/// Offer all unconsumed octets each time. The head is written anew when it is complete; between calls it may serve others.
-/// After an error the parser must not be used again.
+/// Offer all unconsumed octets each time. The head is written anew when it is complete; between calls it may serve
+/// others. After an error the parser must not be used again.
 package struct RequestParser: Sendable {
     private var scanner = LineScanner()
     private let limits: HTTP1Limits
@@ -15,8 +15,9 @@ package struct RequestParser: Sendable {
 
     /// Reads one head from the first of `input` on.
     ///
-    /// Returns how many octets it took, through the empty line and with at most one ignored CRLF before the request line
-    /// (RFC 9112 §2.2); nil when more are needed. Looks only at octets that no earlier call has seen, until the end is found.
+    /// Returns how many octets it took, through the empty line and with at most one ignored CRLF before the request
+    /// line (RFC 9112 §2.2); nil when more are needed. Looks only at octets that no earlier call has seen, until the
+    /// end is found.
     package mutating func parse(_ input: Span<UInt8>, into head: inout RequestHead) throws(HTTPError) -> Int? {
         if !scanner.hasBegun {
             guard let start = try Self.start(of: input) else { return nil }
@@ -25,7 +26,8 @@ package struct RequestParser: Sendable {
         }
         let isFirstPass = scanner.lineCount == 0
         if !isFirstPass {
-            // Lines that earlier calls saw were written to a head that has served others since: find the end, then read again.
+            // Lines that earlier calls saw were written to a head that has served others since: find the end, then read
+            // again.
             guard try advance(input, into: &head) != nil else { return nil }
             let start = Int(scanner.sectionStart)
             scanner = LineScanner()
@@ -72,7 +74,8 @@ package struct RequestParser: Sendable {
             start = 2
             guard input.count > 2 else { return 2 }
         }
-        // A second CRLF, a TLS record or any other octet that cannot begin a method is refused without waiting for a line.
+        // A second CRLF, a TLS record or any other octet that cannot begin a method is refused without waiting for a
+        // line.
         guard OctetSet.token.contains(input[start]) else {
             throw input[start] == Octet.lineFeed ? .bareLineFeed : .invalidFirstOctet
         }
@@ -131,7 +134,8 @@ extension RequestHead {
     }
 
     /// Reads `http://authority` or `https://authority`; returns where it ends.
-    private mutating func readAuthority(_ bounds: Range<Int>, of input: Span<UInt8>, base: Int) throws(HTTPError) -> Int {
+    private mutating func readAuthority(_ bounds: Range<Int>, of input: Span<UInt8>, base: Int) throws(HTTPError) -> Int
+    {
         let target = input.extracting(bounds)
         let schemeCount: Int
         if target.count >= 7, target.extracting(0..<7).equalsIgnoringCase("http://") {
@@ -246,7 +250,8 @@ extension HTTPVersion {
         } else {
             let isName = word & 0xff_ffff_ffff == 0x2f_5054_5448
             let isNumber =
-                input[offset + 5] &- Octet.zero < 10 && input[offset + 6] == Octet.dot && input[offset + 7] &- Octet.zero < 10
+                input[offset + 5] &- Octet.zero < 10 && input[offset + 6] == Octet.dot
+                && input[offset + 7] &- Octet.zero < 10
             throw isName && isNumber ? .versionNotSupported : .malformedVersion
         }
     }

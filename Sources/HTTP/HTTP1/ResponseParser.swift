@@ -12,7 +12,8 @@ package struct ResponseParser: Sendable {
 
     /// Reads one head from the first of `input` on; the answer to a request with `requestMethod`.
     ///
-    /// Returns how many octets it took, through the empty line; nil when more are needed. A 1xx head is returned like any other.
+    /// Returns how many octets it took, through the empty line; nil when more are needed. A 1xx head is returned like
+    /// any other.
     package mutating func parse(
         _ input: Span<UInt8>, requestMethod: RequestHead.Method, into head: inout ResponseHead
     ) throws(HTTPError) -> Int? {
@@ -53,7 +54,8 @@ package struct ResponseParser: Sendable {
 }
 
 extension ResponseHead {
-    /// Reads `HTTP/d.d SP 3DIGIT SP reason` (RFC 9112 §4). The space before an absent reason may be missing: nothing else can be meant.
+    /// Reads `HTTP/d.d SP 3DIGIT SP reason` (RFC 9112 §4). The space before an absent reason may be missing: nothing
+    /// else can be meant.
     mutating func readStatusLine(_ line: Range<Int>, of input: Span<UInt8>) throws(HTTPError) {
         let start = line.lowerBound
         guard line.count >= 12, input[start + 8] == Octet.space else { throw .malformedStatusLine }

@@ -1,13 +1,15 @@
 extension FieldSection {
-    /// Marks as dropped what belongs to one connection only (RFC 9110 §7.6.1): Connection and the fields it names, Keep-Alive,
-    /// Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings, Proxy-Authenticate, Proxy-Authorization, and Trailer
-    /// unless the trailers are forwarded.
+    /// Marks as dropped what belongs to one connection only (RFC 9110 §7.6.1): Connection and the fields it names,
+    /// Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings, Proxy-Authenticate,
+    /// Proxy-Authorization, and Trailer unless the trailers are forwarded.
     ///
-    /// Throws when Connection names a field that framing, routing, authentication or idempotency rest on, or one of `protecting`
-    /// (names in any case): such a request is an attack, not a wish. Allocates nothing.
+    /// Throws when Connection names a field that framing, routing, authentication or idempotency rest on, or one of
+    /// `protecting` (names in any case): such a request is an attack, not a wish. Allocates nothing.
     package mutating func markHopByHop(protecting: [[UInt8]] = [], keepsTrailer: Bool = false) throws(HTTPError) {
         if present & Self.hopByHopBits != 0 {
-            for index in lines.indices where lines[index].known.bit & Self.hopByHopBits != 0 { lines[index].isDropped = true }
+            for index in lines.indices where lines[index].known.bit & Self.hopByHopBits != 0 {
+                lines[index].isDropped = true
+            }
         }
         if !keepsTrailer { drop(.trailer) }
         guard contains(.connection) else { return }

@@ -83,7 +83,9 @@ package struct FieldSection: Sendable {
     package func firstIndex(named name: Span<UInt8>, from start: Int = 0) -> Int? {
         var index = start
         while index < lines.count {
-            if Int(lines[index].name.count) == name.count, self[lines[index].name].equalsIgnoringCase(name) { return index }
+            if Int(lines[index].name.count) == name.count, self[lines[index].name].equalsIgnoringCase(name) {
+                return index
+            }
             index += 1
         }
         return nil

@@ -75,17 +75,20 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
 
     /// The field named by a token, in any case; `other` when the proxy does not know it.
     package init(named name: Span<UInt8>) {
-        self = KnownFieldTable.field(at: 0, count: name.count, in: name)
+        self = isFieldName(name) ? KnownFieldTable.field(at: 0, count: name.count, in: name) : .other
     }
 
-    /// Never taken from a trailer section: framing, routing, authentication, request and response control (RFC 9110 §6.5.1).
+    /// Never taken from a trailer section: framing, routing, authentication, request and response control (RFC 9110
+    /// §6.5.1).
     var isForbiddenInTrailers: Bool {
         switch self {
-        case .host, .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .expect, .upgrade, .te,
+        case .host, .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .expect, .upgrade,
+            .te,
             .trailer, .http2Settings, .maxForwards, .via, .forwarded, .xForwardedFor, .xForwardedProto, .xForwardedHost,
             .xForwardedPort, .xRealIP, .authorization, .cookie, .setCookie, .wwwAuthenticate, .authenticationInfo,
             .proxyAuthorization, .proxyAuthenticate, .idempotencyKey, .idempotentReplayed,
-            .amzSDKRequest, .stainlessRetryCount, .envoyAttemptCount, .contentType, .contentEncoding, .contentRange, .range,
+            .amzSDKRequest, .stainlessRetryCount, .envoyAttemptCount, .contentType, .contentEncoding, .contentRange,
+            .range,
             .cacheControl, .vary, .date, .retryAfter:
             true
         default: false
@@ -105,10 +108,12 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// Names to fields: open addressing over the first and last eight octets and the length, which tell all known names apart.
+/// Names to fields: open addressing over the first and last eight octets and the length, which tell all known names
+/// apart.
 enum KnownFieldTable {
     private struct Slot {
-        /// The lower-case name's first eight octets (fewer: zero above), its octets 8…15 from 17 octets on, its last eight.
+        /// The lower-case name's first eight octets (fewer: zero above), its octets 8…15 from 17 octets on, its last
+        /// eight.
         var first: UInt64 = 0
         var middle: UInt64 = 0
         var last: UInt64 = 0
@@ -154,8 +159,9 @@ enum KnownFieldTable {
         return .other
     }
 
-    /// Setting bit 5 folds letters. It also joins `^` with `~` and `_` with DEL, which no known name holds, and moves controls,
-    /// which no token holds, so that equal keys mean equal names. 24 octets are covered by words at 0, 8 and the end.
+    /// Setting bit 5 folds letters. It also joins `^` with `~` and `_` with DEL, which no known name holds, and moves
+    /// controls, which no token holds, so that equal keys mean equal names. 24 octets are covered by words at 0, 8 and
+    /// the end.
     @inline(__always)
     private static func key(
         at start: Int, count: Int, in octets: Span<UInt8>

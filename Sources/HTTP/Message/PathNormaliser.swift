@@ -1,10 +1,10 @@
 /// The one form of a path that routes and keys are made from, so that spellings of one resource cannot differ.
 ///
-/// Escapes of unreserved characters are decoded, the hexadecimal digits of others made upper case, `//` becomes `/`, `.` and
-/// `..` segments are resolved (RFC 3986 §6.2.2). `%2F` stays: it is no separator.
+/// Escapes of unreserved characters are decoded, the hexadecimal digits of others made upper case, `//` becomes `/`,
+/// `.` and `..` segments are resolved (RFC 3986 §6.2.2). `%2F` stays: it is no separator.
 package enum PathNormaliser {
-    /// Puts the normalised path into `output` and returns true; returns false when `path` is in normal form already or is `*`,
-    /// and then `output` holds nothing of use.
+    /// Puts the normalised path into `output` and returns true; returns false when `path` is in normal form already or
+    /// is `*`, and then `output` holds nothing of use.
     ///
     /// `path` is the path of a parsed target. Throws for a malformed escape, for NUL, and for `..` above the root.
     package static func normalise(_ path: Span<UInt8>, into output: inout [UInt8]) throws(HTTPError) -> Bool {
@@ -69,7 +69,8 @@ package enum PathNormaliser {
     }
 
     private static func appendEscape(_ path: Span<UInt8>, at index: Int, to output: inout [UInt8]) throws(HTTPError) {
-        guard index + 2 < path.count, let high = Octet.hexValue(path[index + 1]), let low = Octet.hexValue(path[index + 2])
+        guard index + 2 < path.count, let high = Octet.hexValue(path[index + 1]),
+            let low = Octet.hexValue(path[index + 2])
         else { throw .malformedEscape }
         let octet = high << 4 | low
         guard octet != 0 else { throw .nulInPath }

@@ -1,4 +1,5 @@
-/// A request's head: ranges into one copy of its octets. Reused: `reset()` keeps capacity, so steady state allocates nothing.
+/// A request's head: ranges into one copy of its octets. Reused: `reset()` keeps capacity, so steady state allocates
+/// nothing.
 package struct RequestHead: Sendable {
     /// The methods that the proxy must tell apart; any other token is `other`. Methods are case-sensitive.
     package enum Method: UInt8, Sendable, Equatable {
@@ -18,7 +19,8 @@ package struct RequestHead: Sendable {
     package var methodRange: OctetRange = .empty
     /// The target as received.
     package var targetRange: OctetRange = .empty
-    /// The path as received, never empty: `/` stands for the empty path of an absolute-form target; `*` for asterisk-form.
+    /// The path as received, never empty: `/` stands for the empty path of an absolute-form target; `*` for
+    /// asterisk-form.
     package var path: OctetRange = .empty
     /// The query as received, without its `?`.
     package var query: OctetRange = .empty

@@ -31,7 +31,8 @@ struct BodyRule: Sendable {
                 try JSONSelection(include: try Self.pointers(rule.include), exclude: try Self.pointers(rule.exclude)))
         case .form(let orderFree):
             form = .form(
-                FormSelection(include: Self.names(rule.include), exclude: Self.names(rule.exclude), isOrderFree: orderFree))
+                FormSelection(
+                    include: Self.names(rule.include), exclude: Self.names(rule.exclude), isOrderFree: orderFree))
         }
         for selector in rule.include + rule.exclude {
             switch (selector, rule.body) {
@@ -58,7 +59,8 @@ struct BodyRule: Sendable {
         counts ? Tag.octets : Tag.none
     }
 
-    /// Absorbs a whole body: tag, canonical octets, their count. False if it is not in the rule's form and its octets were taken instead.
+    /// Absorbs a whole body: tag, canonical octets, their count. False if it is not in the rule's form and its octets
+    /// were taken instead.
     func absorb(_ body: Span<UInt8>, mayBeForm: Bool, scratch: inout IdentityScratch, into hash: inout SHA256) -> Bool {
         switch form {
         case .octets:

@@ -14,10 +14,11 @@ struct FormSelection: Sendable {
     }
 }
 
-/// Makes equal octets of urlencoded forms that mean the same: `+` and `%20` are a space, every escape is what it encodes.
+/// Makes equal octets of urlencoded forms that mean the same: `+` and `%20` are a space, every escape is what it
+/// encodes.
 ///
-/// Output, for each field that counts: name size (32 bits), name, 1 if there is a `=` and 0 if not, value size (32 bits), value.
-/// `a` and `a=` differ, and so do `a&b` and `a&&b`: services disagree on them.
+/// Output, for each field that counts: name size (32 bits), name, 1 if there is a `=` and 0 if not, value size (32
+/// bits), value. `a` and `a=` differ, and so do `a&b` and `a&&b`: services disagree on them.
 struct FormCanonicaliser: Sendable {
     /// Fields of one form at most; a form with more counts by its octets.
     static let fieldsMax = 65_536
@@ -34,7 +35,8 @@ struct FormCanonicaliser: Sendable {
     private var decoded: [UInt8] = []
     private var fields: [Field] = []
 
-    /// Puts the canonical octets into `output`; false if the octets are not a urlencoded form (RFC 1866 §8.2.1: other octets are escaped).
+    /// Puts the canonical octets into `output`; false if the octets are not a urlencoded form (RFC 1866 §8.2.1: other
+    /// octets are escaped).
     mutating func canonicalise(_ input: Span<UInt8>, selection: FormSelection) -> Bool {
         output.removeAll(keepingCapacity: true)
         decoded.removeAll(keepingCapacity: true)
@@ -44,7 +46,9 @@ struct FormCanonicaliser: Sendable {
         var cursor = ParameterCursor()
         while cursor.next(in: input) {
             let nameStart = decoded.count
-            guard PercentCoding.decode(input.extracting(cursor.name), plusIsSpace: true, into: &decoded) else { return false }
+            guard PercentCoding.decode(input.extracting(cursor.name), plusIsSpace: true, into: &decoded) else {
+                return false
+            }
             let nameEnd = decoded.count
             let value = input.extracting(cursor.value ?? 0..<0)
             guard PercentCoding.decode(value, plusIsSpace: true, into: &decoded) else { return false }

@@ -12,15 +12,16 @@ package enum JSONError: Error, Equatable {
     case tooLarge
 }
 
-/// Makes equal octets of JSON documents that mean the same: RFC 8785, JCS, in one pass without a tree and without recursion.
+/// Makes equal octets of JSON documents that mean the same: RFC 8785, JCS, in one pass without a tree and without
+/// recursion.
 ///
-/// Values are written in the order in which they are read; when an object ends, its members are put in order. Memory: the output, once
-/// more the largest object, and 40 octets per member of the open objects. Time: O(n log n) for the order of members, and each octet is
-/// moved once per object around it, of which there are at most `depthMax`.
+/// Values are written in the order in which they are read; when an object ends, its members are put in order. Memory:
+/// the output, once more the largest object, and 40 octets per member of the open objects. Time: O(n log n) for the
+/// order of members, and each octet is moved once per object around it, of which there are at most `depthMax`.
 ///
-/// Two deviations from RFC 8785, both towards "different": a number is refused if a double cannot tell it from its neighbours, and of a
-/// selection (`JSONSelection`) array elements that do not count leave the octet `-` in their place, because the position of the others
-/// counts. An element excluded by `*` leaves nothing: all elements are.
+/// Two deviations from RFC 8785, both towards "different": a number is refused if a double cannot tell it from its
+/// neighbours, and of a selection (`JSONSelection`) array elements that do not count leave the octet `-` in their
+/// place, because the position of the others counts. An element excluded by `*` leaves nothing: all elements are.
 package struct JSONCanonicaliser: Sendable {
     /// Levels of arrays and objects.
     package static let depthMax = 64
@@ -31,8 +32,8 @@ package struct JSONCanonicaliser: Sendable {
 
     /// The canonical form. After an error undefined.
     package private(set) var output: [UInt8] = []
-    /// Where the value that the first included pointer reaches stands in the input: its first octet, and behind its last if it is not an
-    /// array or object.
+    /// Where the value that the first included pointer reaches stands in the input: its first octet, and behind its
+    /// last if it is not an array or object.
     private(set) var target: (start: Int, end: Int?)?
 
     private var frames: [Frame] = []
@@ -46,7 +47,8 @@ package struct JSONCanonicaliser: Sendable {
     /// Whether the value that ended last counts.
     private var isKept = false
 
-    /// How a selection reaches a value: the pointers that go further down from here, and what those that ended here say.
+    /// How a selection reaches a value: the pointers that go further down from here, and what those that ended here
+    /// say.
     private struct Reach {
         var include: UInt64 = 0
         var exclude: UInt64 = 0
@@ -139,7 +141,8 @@ package struct JSONCanonicaliser: Sendable {
 
     // MARK: Values
 
-    /// Opens an array or object; true if it is empty and closed again, else its first value is next, and `reach` is that value's.
+    /// Opens an array or object; true if it is empty and closed again, else its first value is next, and `reach` is
+    /// that value's.
     private mutating func open(
         _ input: Span<UInt8>, at position: inout Int, reach: inout Reach, selection: borrowing JSONSelection
     ) throws(JSONError) -> Bool {
@@ -149,7 +152,8 @@ package struct JSONCanonicaliser: Sendable {
         position += 1
         frames.append(
             Frame(
-                isObject: isObject, reach: reach, contentStart: output.count, firstMember: members.count, namesStart: names.count))
+                isObject: isObject, reach: reach, contentStart: output.count, firstMember: members.count,
+                namesStart: names.count))
         Self.skipSpace(input, &position)
         if Self.octet(input, position) == (isObject ? 0x7D : 0x5D) {
             position += 1
@@ -184,7 +188,8 @@ package struct JSONCanonicaliser: Sendable {
         guard members.count < Self.membersMax else { throw .tooLarge }
         members.append(
             Member(
-                name: UInt32(nameStart)..<UInt32(names.count), prefix: JSONName.prefix(names.span.extracting(nameStart..<names.count)),
+                name: UInt32(nameStart)..<UInt32(names.count),
+                prefix: JSONName.prefix(names.span.extracting(nameStart..<names.count)),
                 outputStart: UInt32(output.count), outputEnd: UInt32(output.count)))
         output.append(0x22)
         JSONString.escape(names, nameStart..<names.count, to: &output)
@@ -217,7 +222,9 @@ package struct JSONCanonicaliser: Sendable {
         }
     }
 
-    private mutating func readLiteral(_ input: Span<UInt8>, at position: inout Int, _ text: StaticString) throws(JSONError) {
+    private mutating func readLiteral(_ input: Span<UInt8>, at position: inout Int, _ text: StaticString)
+        throws(JSONError)
+    {
         let count = text.utf8CodeUnitCount
         guard position + count <= input.count else { throw .syntax }
         for index in 0..<count {
@@ -275,7 +282,8 @@ package struct JSONCanonicaliser: Sendable {
         if isOrdered { return }
         ordered.removeAll(keepingCapacity: true)
         ordered.append(contentsOf: members[frame.firstMember...])
-        // The names are taken out for the time of the sort: a second reference to them would make the next write copy all.
+        // The names are taken out for the time of the sort: a second reference to them would make the next write copy
+        // all.
         let names = exchange(&self.names, with: [])
         ordered.sort { Self.compare($0, $1, names) < 0 }
         var hasDuplicate = false
@@ -398,13 +406,17 @@ extension IdentityScratch {
         case 0x22:
             decoded.removeAll(keepingCapacity: true)
             var position = target.start + 1
-            guard (try? JSONString.read(body, at: &position, as: .decoded, to: &decoded)) != nil else { return .malformed }
+            guard (try? JSONString.read(body, at: &position, as: .decoded, to: &decoded)) != nil else {
+                return .malformed
+            }
             let value = exchange(&decoded, with: [])
             defer { decoded = value }
             return Token.parse(value.span, into: &token) ? .found : .malformed
         default:
             let value = body.extracting(target.start..<end)
-            for index in value.indices where value[index] &- 0x30 > 9 && !(index == 0 && value[index] == 0x2D) { return .malformed }
+            for index in value.indices where value[index] &- 0x30 > 9 && !(index == 0 && value[index] == 0x2D) {
+                return .malformed
+            }
             return Token.parse(value, into: &token) ? .found : .malformed
         }
     }

@@ -1,9 +1,10 @@
 /// The order of member names: by UTF-16 code units (RFC 8785 §3.2.3), found on UTF-8 without conversion.
 ///
-/// UTF-8 has the order of code points. UTF-16 differs only in that U+10000 and above (surrogates, 0xD800…) stand before U+E000…U+FFFF;
-/// by their first octets: 0xF0…0xF4 before 0xEE and 0xEF.
+/// UTF-8 has the order of code points. UTF-16 differs only in that U+10000 and above (surrogates, 0xD800…) stand before
+/// U+E000…U+FFFF; by their first octets: 0xF0…0xF4 before 0xEE and 0xEF.
 enum JSONName {
-    /// The first eight octets as one integer whose order is that of the names; names with equal prefixes need `compare`.
+    /// The first eight octets as one integer whose order is that of the names; names with equal prefixes need
+    /// `compare`.
     static func prefix(_ name: Span<UInt8>) -> UInt64 {
         var prefix: UInt64 = 0
         for index in 0..<8 {

@@ -1,4 +1,5 @@
-/// A decimal number as JSON writes it, normalised: value = 0.d₁d₂…dₖ × 10^point, without zeros at either end of the digits.
+/// A decimal number as JSON writes it, normalised: value = 0.d₁d₂…dₖ × 10^point, without zeros at either end of the
+/// digits.
 struct JSONNumber: Equatable {
     /// d₁…dₖ as an integer; 0 for zero.
     private(set) var significand: UInt64 = 0
@@ -28,7 +29,9 @@ struct JSONNumber: Equatable {
             take(digit, zeros: &zeros)
             position += 1
         }
-        guard position > integerStart, position == integerStart + 1 || input[integerStart] != 0x30 else { throw .syntax }
+        guard position > integerStart, position == integerStart + 1 || input[integerStart] != 0x30 else {
+            throw .syntax
+        }
         if position < input.count, input[position] == 0x2E {
             position += 1
             let fractionStart = position
@@ -49,19 +52,24 @@ struct JSONNumber: Equatable {
         }
     }
 
-    /// Whether the number is what the shortest text of its double says, so that writing it loses nothing and no two different numbers
-    /// are written alike. 9007199254740993 is not: its double is …992.
+    /// Whether the number is what the shortest text of its double says, so that writing it loses nothing and no two
+    /// different numbers are written alike. 9007199254740993 is not: its double is …992.
     var isExact: Bool {
         if digits <= Self.digitsSafe, Self.pointsSafe.contains(point) { return true }
         guard digits <= Self.digitsMax else { return false }
-        guard let double = Double("\(isNegative ? "-" : "")\(significand)e\(point - digits)"), double.isFinite else { return false }
+        guard let double = Double("\(isNegative ? "-" : "")\(significand)e\(point - digits)"), double.isFinite else {
+            return false
+        }
         let shortest = Array(double.description.utf8)
         var position = 0
-        guard let number = try? JSONNumber(shortest.span, at: &position), position == shortest.count else { return false }
+        guard let number = try? JSONNumber(shortest.span, at: &position), position == shortest.count else {
+            return false
+        }
         return number == self
     }
 
-    /// Appends the number as ECMAScript writes it (ECMA-262 §6.1.6.1.20). Precondition: not more digits than `digitsMax`.
+    /// Appends the number as ECMAScript writes it (ECMA-262 §6.1.6.1.20). Precondition: not more digits than
+    /// `digitsMax`.
     func write(to output: inout [UInt8]) {
         precondition(digits <= Self.digitsMax, "a number of \(digits) digits is never exact")
         guard digits > 0 else { return output.append(0x30) }

@@ -1,4 +1,5 @@
-/// An RFC 6901 pointer. A segment `*` matches every member or element; a member that is itself named `*` has no pointer of its own.
+/// An RFC 6901 pointer. A segment `*` matches every member or element; a member that is itself named `*` has no pointer
+/// of its own.
 package struct JSONPointer: Sendable, Equatable {
     package struct Segment: Sendable, Equatable {
         /// The member's name, decoded.

@@ -66,7 +66,9 @@ enum JSONString {
         let unit = try codeUnit(input, at: &position)
         switch unit {
         case 0xD800..<0xDC00:
-            guard position + 1 < input.count, input[position] == 0x5C, input[position + 1] == 0x75 else { throw .loneSurrogate }
+            guard position + 1 < input.count, input[position] == 0x5C, input[position + 1] == 0x75 else {
+                throw .loneSurrogate
+            }
             position += 2
             let low = try codeUnit(input, at: &position)
             guard (0xDC00..<0xE000).contains(low) else { throw .loneSurrogate }
@@ -124,8 +126,8 @@ enum JSONString {
         }
     }
 
-    /// The octets of the UTF-8 sequence at `position`, whose first octet is not ASCII (RFC 3629 §4: no overlong form, no surrogate,
-    /// nothing above U+10FFFF).
+    /// The octets of the UTF-8 sequence at `position`, whose first octet is not ASCII (RFC 3629 §4: no overlong form,
+    /// no surrogate, nothing above U+10FFFF).
     private static func scalarSize(_ input: Span<UInt8>, _ position: Int) throws(JSONError) -> Int {
         let size: Int
         var second: ClosedRange<UInt8> = 0x80...0xBF

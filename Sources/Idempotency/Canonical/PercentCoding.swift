@@ -1,6 +1,7 @@
 /// RFC 3986 §2.1 percent-encoding.
 enum PercentCoding {
-    /// Appends the decoded octets. False if a `%` is not followed by two hexadecimal digits; what was appended is then undefined.
+    /// Appends the decoded octets. False if a `%` is not followed by two hexadecimal digits; what was appended is then
+    /// undefined.
     static func decode(_ octets: Span<UInt8>, plusIsSpace: Bool, into decoded: inout [UInt8]) -> Bool {
         var index = 0
         while index < octets.count {

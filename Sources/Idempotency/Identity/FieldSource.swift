@@ -1,4 +1,5 @@
-/// The field lines of one request head, in order, as the wire parser found them: ranges into octets that the source owns.
+/// The field lines of one request head, in order, as the wire parser found them: ranges into octets that the source
+/// owns.
 package protocol FieldSource {
     /// The octets that all ranges point into.
     var fieldOctets: Span<UInt8> { @_lifetime(borrow self) get }

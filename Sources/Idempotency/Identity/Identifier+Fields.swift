@@ -29,7 +29,9 @@ extension Identifier {
             absorbLines(of: slot, count: count, octets: octets, gathered: gathered, into: &hash)
             return .known
         case .header(let slot):
-            guard gathered.count(of: slot) == 1, let line = gathered.next(of: slot), !line.value.isEmpty else { return .missing }
+            guard gathered.count(of: slot) == 1, let line = gathered.next(of: slot), !line.value.isEmpty else {
+                return .missing
+            }
             hash.update(2)
             absorbLines(of: slot, count: 1, octets: octets, gathered: gathered, into: &hash)
             return .known
@@ -49,8 +51,8 @@ extension Identifier {
         }
     }
 
-    /// Absorbs the counted fields, then the method override fields, which always count when they are present: a service that follows one
-    /// executes another method.
+    /// Absorbs the counted fields, then the method override fields, which always count when they are present: a service
+    /// that follows one executes another method.
     func absorbFields(octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256) {
         for slot in countedSlots {
             absorbLines(of: slot, count: gathered.count(of: slot), octets: octets, gathered: gathered, into: &hash)

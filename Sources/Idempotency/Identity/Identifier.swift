@@ -1,13 +1,16 @@
-/// Tells what the requests of one route are: their record key and their fingerprint. Built once per route and configuration.
+/// Tells what the requests of one route are: their record key and their fingerprint. Built once per route and
+/// configuration.
 ///
-/// Record key = SHA-256 of: version (32 bits), route name, scope (an octet for its sort, the number of values, the values), kind (an octet),
-/// token or fingerprint. Every part of variable size is preceded by its size in 32 bits, every integer is big-endian.
+/// Record key = SHA-256 of: version (32 bits), route name, scope (an octet for its sort, the number of values, the
+/// values), kind (an octet), token or fingerprint. Every part of variable size is preceded by its size in 32 bits,
+/// every integer is big-endian.
 ///
-/// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query, counted fields, method
-/// override fields, the body's form (an octet), the body in that form, its size (64 bits).
+/// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query,
+/// counted fields, method override fields, the body's form (an octet), the body in that form, its size (64 bits).
 ///
-/// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a rule, those that it
-/// names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`, `user-agent`, tracing).
+/// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
+/// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,
+/// `user-agent`, tracing).
 package struct Identifier: Sendable {
     /// Changes with every change of what is hashed, so that records of two forms never meet.
     static let formatVersion: UInt32 = 1
@@ -90,8 +93,8 @@ package struct Identifier: Sendable {
 
     private static let uncoveredMethods = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"].map { Array($0.utf8) }
 
-    /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty where `hasQuery` is
-    /// false.
+    /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty
+    /// where `hasQuery` is false.
     @inlinable
     package func begin<Fields: FieldSource>(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
@@ -100,7 +103,8 @@ package struct Identifier: Sendable {
         guard covers(method: method) else { return .notCovered }
         wanted.gather(fields, into: &scratch.gathered)
         return begin(
-            method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets, scratch: &scratch)
+            method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets,
+            scratch: &scratch)
     }
 
     @usableFromInline
@@ -134,7 +138,8 @@ package struct Identifier: Sendable {
                 key: key, keyHash: keyHash, fingerprintHash: hash,
                 hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
                 isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
-                mayBeForm: mayBeForm(octets: fieldOctets, gathered: scratch.gathered), takesPieces: takesPieces,
+                mayBeForm: takesPieces || mayBeForm(octets: fieldOctets, gathered: scratch.gathered),
+                takesPieces: takesPieces,
                 countsBody: body.counts))
     }
 
@@ -159,7 +164,8 @@ package struct Identifier: Sendable {
             }
         }
         if pending.isScopeMissing { return .missingScope }
-        let isCanonical = body.absorb(octets, mayBeForm: pending.mayBeForm, scratch: &scratch, into: &pending.fingerprintHash)
+        let isCanonical = body.absorb(
+            octets, mayBeForm: pending.mayBeForm, scratch: &scratch, into: &pending.fingerprintHash)
         return .identified(identity(of: pending, fellBackToOctets: !isCanonical))
     }
 
@@ -176,7 +182,8 @@ package struct Identifier: Sendable {
             identity.kind == .hash
             ? policy.hash?.windowMilliseconds ?? policy.retentionMilliseconds : policy.retentionMilliseconds
         var claim = Claim(
-            key: identity.key, fingerprint: identity.fingerprint, kind: identity.kind, route: route, retentionMilliseconds: lifetime)
+            key: identity.key, fingerprint: identity.fingerprint, kind: identity.kind, route: route,
+            retentionMilliseconds: lifetime)
         claim.durability = policy.durability
         claim.joins = policy.inFlight != .reject
         claim.waitersMax = policy.waitersMax

@@ -65,7 +65,8 @@ extension IdentityScratch {
         var cursor = ParameterCursor()
         while cursor.next(in: octets) {
             decoded.removeAll(keepingCapacity: true)
-            guard PercentCoding.decode(octets.extracting(cursor.name), plusIsSpace: true, into: &decoded), decoded == name
+            guard PercentCoding.decode(octets.extracting(cursor.name), plusIsSpace: true, into: &decoded),
+                decoded == name
             else { continue }
             decoded.removeAll(keepingCapacity: true)
             let value = octets.extracting(cursor.value ?? 0..<0)

@@ -3,8 +3,8 @@ package struct RequestIdentity: Sendable, Equatable {
     package var kind: Claim.Kind
     package var key: RecordKey
     package var fingerprint: Fingerprint
-    /// The request says itself that it is a retry (`amz-sdk-request`, `x-stainless-retry-count`, `grpc-previous-rpc-attempts`,
-    /// `x-envoy-attempt-count`).
+    /// The request says itself that it is a retry (`amz-sdk-request`, `x-stainless-retry-count`,
+    /// `grpc-previous-rpc-attempts`, `x-envoy-attempt-count`).
     package var hasRetryEvidence: Bool
     /// Nobody in particular is calling: Set-Cookie and the authentication fields are not replayed.
     package var isAnonymous: Bool

@@ -1,12 +1,13 @@
 /// The grammar of a token: what a client sends to name its operation.
 ///
-/// A value is either bare, 1…255 visible ASCII characters (0x21…0x7E) without `"`, or an RFC 9651 §3.3.3 string, `"…"` with the escapes
-/// `\"` and `\\`, whose content is 1…255 visible ASCII characters. Both forms of one content are the same token.
+/// A value is either bare, 1…255 visible ASCII characters (0x21…0x7E) without `"`, or an RFC 9651 §3.3.3 string, `"…"`
+/// with the escapes `\"` and `\\`, whose content is 1…255 visible ASCII characters. Both forms of one content are the
+/// same token.
 ///
-/// Refused: the empty value, 256 characters, spaces (a list that an intermediary merged, `a, b`, has one), controls, octets above 0x7E,
-/// a quote that is not closed or not at the start, and parameters after a string (they have no meaning here, and ignoring them would
-/// make one token of two different values). A comma or semicolon is an ordinary character of a bare token: UUIDs, base64 and the formats
-/// of the Stripe SDKs pass, and nothing is split.
+/// Refused: the empty value, 256 characters, spaces (a list that an intermediary merged, `a, b`, has one), controls,
+/// octets above 0x7E, a quote that is not closed or not at the start, and parameters after a string (they have no
+/// meaning here, and ignoring them would make one token of two different values). A comma or semicolon is an ordinary
+/// character of a bare token: UUIDs, base64 and the formats of the Stripe SDKs pass, and nothing is split.
 package enum Token {
     /// Characters of a token at most.
     package static let countMax = 255

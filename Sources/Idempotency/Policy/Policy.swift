@@ -89,7 +89,8 @@ package enum Durability: UInt8, Sendable, Equatable {
     case process
 }
 
-/// What makes two requests the same. Method, path and query always count; `queryExcluded` names query parameters that do not.
+/// What makes two requests the same. Method, path and query always count; `queryExcluded` names query parameters that
+/// do not.
 package struct HashRule: Sendable, Equatable {
     package enum BodyForm: Sendable, Equatable {
         case raw
@@ -126,7 +127,8 @@ package struct HashRule: Sendable, Equatable {
     package init() {}
 }
 
-/// What becomes of an answer by its status: kept and replayed, forgotten so that the next attempt runs, or outcome not known.
+/// What becomes of an answer by its status: kept and replayed, forgotten so that the next attempt runs, or outcome not
+/// known.
 package struct StatusRules: Sendable, Equatable {
     package enum Rule: UInt8, Sendable, Equatable {
         case record

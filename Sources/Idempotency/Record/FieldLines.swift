@@ -1,13 +1,15 @@
 /// The form of recorded fields: `name ": " value CRLF` for each line.
 enum FieldLines {
-    /// Whether every line has that form, every name is a token (RFC 9110 §5.6.2), and no value holds CR, LF or NUL: what is written out
-    /// again can then not become another message.
+    /// Whether every line has that form, every name is a token (RFC 9110 §5.6.2), and no value holds CR, LF or NUL:
+    /// what is written out again can then not become another message.
     static func areValid(_ octets: Span<UInt8>) -> Bool {
         var index = 0
         while index < octets.count {
             let nameStart = index
             while index < octets.count, isTokenCharacter(octets[index]) { index += 1 }
-            guard index > nameStart, index + 1 < octets.count, octets[index] == 0x3A, octets[index + 1] == 0x20 else { return false }
+            guard index > nameStart, index + 1 < octets.count, octets[index] == 0x3A, octets[index + 1] == 0x20 else {
+                return false
+            }
             index += 2
             while index < octets.count, octets[index] != 0x0D {
                 guard octets[index] != 0x0A, octets[index] != 0 else { return false }

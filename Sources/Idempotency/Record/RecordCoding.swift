@@ -6,8 +6,8 @@ package enum RecordCodingError: Error, Equatable {
     case newerVersion(UInt8)
     /// Truncated, changed, or the record of another key or epoch.
     case corrupt
-    /// To be encoded, but not well formed: a status outside 200…599, field lines in another form, a body where none can stand, or a part
-    /// of 4 GiB.
+    /// To be encoded, but not well formed: a status outside 200…599, field lines in another form, a body where none can
+    /// stand, or a part of 4 GiB.
     case malformed
 }
 
@@ -75,7 +75,9 @@ package enum RecordCoding {
         guard (200..<600).contains(tombstone.status) else { throw .malformed }
         let start = output.count
         output.reserveCapacity(start + tombstoneCount)
-        writeHead(.tombstone, status: tombstone.status, framing: 0, fields: 0, trailers: 0, total: tombstoneCount, to: &output)
+        writeHead(
+            .tombstone, status: tombstone.status, framing: 0, fields: 0, trailers: 0, total: tombstoneCount, to: &output
+        )
         output.append(bigEndian: tombstone.bodyBytes)
         output.append(tombstone.bodyDigest)
         output.append(checksum(of: output.span.extracting(start..<output.count), key: key, epoch: epoch))
@@ -98,7 +100,8 @@ package enum RecordCoding {
         let status = UInt16(integer(octets, at: 6, count: 2))
         let fields = Int(integer(octets, at: 16, count: 4))
         let trailers = Int(integer(octets, at: 20, count: 4))
-        guard (200..<600).contains(status), integer(octets, at: 9, count: 7) == 0, headCount + fields + trailers <= end else {
+        guard (200..<600).contains(status), integer(octets, at: 9, count: 7) == 0, headCount + fields + trailers <= end
+        else {
             throw .corrupt
         }
         switch RecordState(rawValue: octets[5]) {
@@ -107,7 +110,8 @@ package enum RecordCoding {
             let fieldLines = octets.extracting(headCount..<(headCount + fields))
             let trailerLines = octets.extracting((headCount + fields)..<(headCount + fields + trailers))
             let body = octets.extracting((headCount + fields + trailers)..<end)
-            guard FieldLines.areValid(fieldLines), FieldLines.areValid(trailerLines), framing != .none || body.isEmpty else {
+            guard FieldLines.areValid(fieldLines), FieldLines.areValid(trailerLines), framing != .none || body.isEmpty
+            else {
                 throw .corrupt
             }
             return .answered(
@@ -126,7 +130,8 @@ package enum RecordCoding {
     }
 
     private static func writeHead(
-        _ state: RecordState, status: UInt16, framing: UInt8, fields: Int, trailers: Int, total: Int, to output: inout [UInt8]
+        _ state: RecordState, status: UInt16, framing: UInt8, fields: Int, trailers: Int, total: Int,
+        to output: inout [UInt8]
     ) {
         output.append(bigEndian: magic)
         output.append(version)

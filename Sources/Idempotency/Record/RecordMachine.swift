@@ -1,4 +1,5 @@
-/// The life of one record (product.md): events in, one action out. The answer itself and durability stay with the store.
+/// The life of one record (product.md): events in, one action out. The answer itself and durability stay with the
+/// store.
 ///
 /// ```
 ///            claim                                 complete(answered) ──▶ completed ─┐
@@ -11,11 +12,12 @@
 ///   completed, tombstone ── claim(runsAfterDelivery), delivered ──▶ inFlight
 ///   unknown ── claim(resendsUnknown) ──▶ inFlight
 /// ```
-/// Exits: absent: claim. inFlight: complete, ownerDied, claimNotStored. completed, tombstone: expire, resolve, outcomeNotStored, claim
-/// after delivery. unknown: complete, expire, resolve, claim with resend.
+/// Exits: absent: claim. inFlight: complete, ownerDied, claimNotStored. completed, tombstone: expire, resolve,
+/// outcomeNotStored, claim after delivery. unknown: complete, expire, resolve, claim with resend.
 ///
-/// An event takes effect at once; what it answers is sent by the store after the commit that holds it. If that commit fails the store says
-/// so (`claimNotStored`, `outcomeNotStored`), and sends refusals instead. Times are milliseconds of one clock, the store's.
+/// An event takes effect at once; what it answers is sent by the store after the commit that holds it. If that commit
+/// fails the store says so (`claimNotStored`, `outcomeNotStored`), and sends refusals instead. Times are milliseconds
+/// of one clock, the store's.
 package struct RecordMachine: Sendable, Equatable {
     package enum State: Sendable, Equatable {
         case absent
@@ -51,7 +53,8 @@ package struct RecordMachine: Sendable, Equatable {
 
     /// A record as a store kept it. A claim that is found in flight at a restart is then given `ownerDied`.
     package init(
-        restoring state: State, kind: Claim.Kind, fingerprint: Fingerprint, epoch: UInt64, expiresAtMilliseconds: UInt64,
+        restoring state: State, kind: Claim.Kind, fingerprint: Fingerprint, epoch: UInt64,
+        expiresAtMilliseconds: UInt64,
         isDelivered: Bool
     ) {
         self.state = state
@@ -75,7 +78,8 @@ package struct RecordMachine: Sendable, Equatable {
     // MARK: Claim
 
     package enum ClaimAction: Sendable, Equatable {
-        /// Store the claim with the machine's epoch, then answer `.claimed`. `replacing`: the epoch of the record that it replaces.
+        /// Store the claim with the machine's epoch, then answer `.claimed`. `replacing`: the epoch of the record that
+        /// it replaces.
         case claim(replacing: UInt64?)
         /// Answer `.joined`; a later event answers again.
         case joined
@@ -129,7 +133,8 @@ package struct RecordMachine: Sendable, Equatable {
         superseded = nil
     }
 
-    /// The claim could not be stored: what it replaced stands again. Gives those who waited for it, to be refused with its owner.
+    /// The claim could not be stored: what it replaced stands again. Gives those who waited for it, to be refused with
+    /// its owner.
     package mutating func claimNotStored(epoch: UInt64) -> [ReplyAddress] {
         guard state == .inFlight, self.epoch == epoch else { return [] }
         let waiters = takeWaiters()
@@ -169,7 +174,8 @@ package struct RecordMachine: Sendable, Equatable {
         case stale
         /// Store the outcome as the machine's state says, then answer it to these who waited.
         case settled([ReplyAddress])
-        /// Store a claim with the machine's new epoch in place of the released one, then answer `.claimed` to this first of the waiters.
+        /// Store a claim with the machine's new epoch in place of the released one, then answer `.claimed` to this
+        /// first of the waiters.
         case handedOver(ReplyAddress)
         /// Forget the claim.
         case freed

@@ -225,7 +225,7 @@ enum JSONText {
         }
         if let cause = record.unknownCause { members.append("\"cause\":\"\(cause.name)\"") }
         if record.isDelivered { members.append("\"delivered\":true") }
-        if record.waiters > 0 { members.append("\"waiters\":\(record.waiters)") }
+        if record.state == .inFlight { members.append("\"waiters\":\(record.waiters)") }
         return "{\(members.joined(separator: ","))}"
     }
 }

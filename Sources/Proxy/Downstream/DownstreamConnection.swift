@@ -19,7 +19,8 @@ final class DownstreamConnection: StreamChannel {
         case closed
     }
 
-    unowned let context: WorkerContext
+    /// Lives as long as the process, as its worker does.
+    let context: WorkerContext
     let listener: Int
     private(set) var exchange: Exchange?
     private var phase: Phase = .head
@@ -96,10 +97,6 @@ final class DownstreamConnection: StreamChannel {
 
     /// Returns the octets consumed, nil when more are needed.
     private func receiveHead(_ octets: Span<UInt8>) -> Int? {
-        if !headHasBegun {
-            headHasBegun = true
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
-        }
         let consumed: Int?
         do {
             consumed = try parser.parse(octets, into: &context.parsedHead)
@@ -108,9 +105,14 @@ final class DownstreamConnection: StreamChannel {
             refuse(Problem(error), error.reason)
             return octets.count
         }
-        guard let consumed else { return nil }
+        guard let consumed else {
+            if !headHasBegun, parser.hasBegun {
+                headHasBegun = true
+                deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
+            }
+            return nil
+        }
         CrashPoint.reach(.headRead)
-        parser = RequestParser()
         headHasBegun = false
         requestsServed += 1
         let exchange = context.openExchange(for: self)
@@ -138,6 +140,7 @@ final class DownstreamConnection: StreamChannel {
             switch try decoder.next(octets) {
             case .data(let consumed, let range):
                 exchange.requestBodyReceived(octets.extracting(range))
+                if phase == .body, isTooSlow(exchange) { exchange.requestTimedOut() }
                 CrashPoint.reach(.bodyHalf)
                 if decoder.isEnd, phase == .body, self.exchange === exchange { endBody(exchange) }
                 return consumed
@@ -151,6 +154,15 @@ final class DownstreamConnection: StreamChannel {
             exchange.requestBroken(error)
             return octets.count
         }
+    }
+
+    /// A covered body under the minimum rate, once the grace has passed.
+    private func isTooSlow(_ exchange: Exchange) -> Bool {
+        let elapsed = context.worker.now.nanoseconds(since: bodyStarted) / 1_000_000
+        guard self.exchange === exchange, exchange.isCovered, elapsed > context.limits.requestBodyGraceMilliseconds else {
+            return false
+        }
+        return exchange.bodyBytesReceived * 1000 < UInt64(context.limits.requestBodyRateMin) * elapsed
     }
 
     private func endBody(_ exchange: Exchange) {
@@ -201,9 +213,6 @@ final class DownstreamConnection: StreamChannel {
     }
 
     override func outputDrained() {
-        if phase == .lingering {
-            shutdownWrite()
-        }
         exchange?.downstreamOutputDrained()
     }
 
@@ -245,17 +254,13 @@ final class DownstreamConnection: StreamChannel {
     private func linger() {
         phase = .lingering
         drainBytesLeft = context.limits.drainBodyBytesMax
-        deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
-        resumeReading()
         flush()
-        guard phase == .lingering else { return }
-        if queuedOutputBytes == 0 {
-            shutdownWrite()
-        } else {
-            // The client must take the answer first; `deadlinePassed` goes by its progress.
-            octetsWrittenAtDeadline = octetsWritten
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
-        }
+        // A client that has not taken its answer yet gets the time for that first.
+        octetsWrittenAtDeadline = octetsWritten
+        let patience = queuedOutputBytes == 0 ? context.timeouts.drainBody : context.timeouts.responseWriteIdle
+        deadline = context.worker.now.adding(milliseconds: patience)
+        shutdownWrite()
+        resumeReading()
     }
 
     /// Ends the connection at once. A part of an answer may have been sent, so the client must see a broken message.
@@ -332,6 +337,9 @@ final class DownstreamConnection: StreamChannel {
             } else {
                 end()
             }
+        case .body where isReadingPaused:
+            // The service is slow to take the body; its own time limit runs.
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
         case .body:
             exchange?.requestTimedOut()
         case .answering:

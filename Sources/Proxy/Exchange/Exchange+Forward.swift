@@ -79,6 +79,8 @@ extension Exchange {
     /// One piece of a body that passes through.
     func forwardBody(_ octets: Span<UInt8>) {
         guard let upstream, octets.count > 0 else { return }
+        // A service that stops reading ends the exchange as one that stops writing does.
+        upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.settings.timeouts.responseIdle ?? 60_000))
         if case .chunked = head.framing {
             context.scratch.removeAll(keepingCapacity: true)
             HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)

@@ -27,7 +27,8 @@ final class Exchange {
         case untilClose
     }
 
-    unowned let context: WorkerContext
+    /// Lives as long as the process, as its worker does.
+    let context: WorkerContext
     /// Slot and generation: what the store and timers know this exchange by.
     private(set) var id: UInt64 = 0
 
@@ -36,11 +37,11 @@ final class Exchange {
     /// Outlives the connection: a request may be sent after its client has left.
     var client = ForwardedRequest.Client(text: [], isTrusted: false)
     var listener = 0
-    var head = RequestHead()
+    @exclusivity(unchecked) var head = RequestHead()
     /// Normalised; what routes and keys see.
-    var path: [UInt8] = []
+    @exclusivity(unchecked) var path: [UInt8] = []
     /// A covered request's body, whole. Empty on routes that pass through.
-    var body: [UInt8] = []
+    @exclusivity(unchecked) var body: [UInt8] = []
     var trailerLines: [UInt8] = []
     var hasRequestEnded = false
     var bodyBytesReceived: UInt64 = 0
@@ -52,7 +53,7 @@ final class Exchange {
     var pending: PendingIdentity?
     var identity: RequestIdentity?
     /// Nil where the exchange passes through.
-    var attempt: Attempt?
+    @exclusivity(unchecked) var attempt: Attempt?
     var claim: ClaimReference?
     var waitDeadline = Instant.never
 
@@ -62,12 +63,12 @@ final class Exchange {
     var triedServers: Set<Int> = []
     var hasRetriedFresh = false
     var routeDeadline = Instant.never
-    var answerHead = ResponseHead()
+    @exclusivity(unchecked) var answerHead = ResponseHead()
     /// End-to-end field lines of the answer, serialised once for the client and for the record.
-    var fieldLines: [UInt8] = []
+    @exclusivity(unchecked) var fieldLines: [UInt8] = []
     var clientFraming = ClientFraming.none
     /// What is not sent yet of a covered answer: its last octets leave after the record is durable.
-    var held: [UInt8] = []
+    @exclusivity(unchecked) var held: [UInt8] = []
     var hasAnswerHead = false
     var hasAnswerEnded = false
     /// An octet of the answer's head has gone to the client.
@@ -75,12 +76,12 @@ final class Exchange {
     /// The client has its whole answer, or was told of an error: it waits for nothing more.
     var isClientDone = false
     var interimAnswers = 0
-    var recording = Recording()
+    @exclusivity(unchecked) var recording = Recording()
     /// The body budget that this exchange holds, in octets.
     var reservedBytes = 0
     var isTunnel = false
 
-    var timeline = Timeline()
+    @exclusivity(unchecked) var timeline = Timeline()
 
     init(context: WorkerContext) {
         self.context = context
@@ -138,6 +139,8 @@ final class Exchange {
         if isTunnel {
             tunnelEnded(byUpstream: false)
         } else if attempt != nil {
+            // The service may be paused for a client that did not read; nobody else would let it go on.
+            if hasAnswerHead { upstream?.resumeReading() }
             run { $0.clientLeft() }
         } else {
             // A request that passes through, or one that was never complete: nobody needs its answer.

@@ -21,10 +21,10 @@ final class WorkerContext {
     private let viaLine11: [UInt8]?
 
     /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no exchange.
-    var parsedHead = RequestHead()
+    @exclusivity(unchecked) var parsedHead = RequestHead()
     /// For serialisers; empty before each use, its capacity kept.
-    var scratch: [UInt8] = []
-    var identityScratch = IdentityScratch()
+    @exclusivity(unchecked) var scratch: [UInt8] = []
+    @exclusivity(unchecked) var identityScratch = IdentityScratch()
 
     private var exchanges: [Exchange] = []
     private var generations: [UInt32] = []

@@ -14,7 +14,7 @@ final class UpstreamConnection: StreamChannel {
         case closed
     }
 
-    unowned let pool: UpstreamPool
+    let pool: UpstreamPool
     /// Index into the pool's servers.
     let server: Int
     /// The exchange that this connection serves.

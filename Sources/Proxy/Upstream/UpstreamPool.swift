@@ -25,7 +25,7 @@ final class UpstreamPool {
         var restsUntil = Instant(nanoseconds: 0)
     }
 
-    unowned let context: WorkerContext
+    let context: WorkerContext
     let settings: UpstreamSettings
     let index: Int
     private let health: UpstreamHealth

@@ -137,6 +137,7 @@ package final class EmbeddedStore: RecordStore {
     package func runUpkeep() {
         queue.sync {
             let core = core.value
+            _ = core.reopen()
             core.writeHeld()
             while core.expire() {}
             finishUpkeep()

@@ -9,6 +9,8 @@ package struct EmbeddedStoreOptions: Sendable {
     /// Octets of recently completed records kept in memory.
     package var cacheBytesMax = 32 << 20
     package var openClaimsMax = 262_144
+    /// Slots of 8 octets for send marks. A claim that gets none counts as sent after a crash.
+    package var markSlots = 65_536
     /// Connections that read the records at the start.
     package var scanConnections = 2
     package var clock: StoreClock?

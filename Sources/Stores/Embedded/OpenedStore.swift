@@ -12,7 +12,7 @@ struct OpenedStore: ~Copyable {
     /// The highest id in use; 0 = none.
     let lastID: UInt64
 
-    init(options: EmbeddedStoreOptions, markSlots: Int = SendMarks.slotCountDefault) throws(StoreOpenError) {
+    init(options: EmbeddedStoreOptions) throws(StoreOpenError) {
         let directory = try StoreDirectory(path: options.directory)
         try directory.prepareDatabase()
         let database = directory.database
@@ -31,7 +31,7 @@ struct OpenedStore: ~Copyable {
         }
         let owner = UInt64.random(in: 1...UInt64.max)
         // Only now: the old marks are needed until what follows from them is durable.
-        let marks = try SendMarks(path: directory.marks, slotCount: markSlots, bootID: bootID, owner: owner)
+        let marks = try SendMarks(path: directory.marks, slotCount: options.markSlots, bootID: bootID, owner: owner)
         self.directory = directory
         self.clock = options.clock ?? .anchored()
         self.owner = owner

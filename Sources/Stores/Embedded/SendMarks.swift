@@ -27,7 +27,6 @@ final class SendMarks: @unchecked Sendable {
         case other
     }
 
-    static let slotCountDefault = 65_536
     private static let headerBytes = 4096
     private static let magic: UInt64 = 0x3153_4B52_414D_474F
     private static let unsentFlag: UInt64 = 1 << 62

@@ -1,5 +1,4 @@
 internal import Dispatch
-internal import Synchronization
 
 /// Threads for work that blocks (getaddrinfo, file reads), bounded in number and in what waits for them. Any thread.
 package final class BlockingQueue: Sendable {
@@ -10,19 +9,21 @@ package final class BlockingQueue: Sendable {
         var freeLanes: [Int]
     }
 
-    /// Serial queues, since Dispatch gives each its own thread: a concurrent one gets no more threads than there are cores.
+    /// Serial queues, since Dispatch gives each its own thread: a concurrent one gets no more threads than there are
+    /// cores.
     private let lanes: [DispatchQueue]
     private let waitingMax: Int
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     package init(label: String = "blocking", threadsMax: Int = 4, waitingMax: Int = 1024) {
         precondition(threadsMax > 0, "no thread to work on")
         lanes = (0..<threadsMax).map { DispatchQueue(label: "\(label)-\($0)") }
         self.waitingMax = waitingMax
-        state = Mutex(State(freeLanes: Array(0..<threadsMax)))
+        state = Locked(State(freeLanes: Array(0..<threadsMax)))
     }
 
-    /// Runs work as soon as a thread is free, in the order of submission. False when too much waits already; the work is then dropped.
+    /// Runs work as soon as a thread is free, in the order of submission. False when too much waits already; the work
+    /// is then dropped.
     package func submit(_ work: @escaping Work) -> Bool {
         enum Decision {
             case starts(lane: Int)

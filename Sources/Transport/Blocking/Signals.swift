@@ -16,8 +16,8 @@ package enum Signal: Int32, CaseIterable, Sendable {
 
 /// Signals of the process as calls on a queue.
 ///
-/// A handler writes the number into a pipe, which a Dispatch source reads: unlike a signal source it does not depend on which
-/// threads block what, and programs started later inherit nothing.
+/// A handler writes the number into a pipe, which a Dispatch source reads: unlike a signal source it does not depend
+/// on which threads block what, and programs started later inherit nothing.
 package enum Signals {
     /// Ignores SIGPIPE, and calls `handler` on the queue for each of the signals. Once in the life of the process.
     package static func start(

@@ -42,7 +42,8 @@ struct OutputQueue: ~Copyable {
     mutating func append(shared array: [UInt8], range: Range<Int>) {
         guard !range.isEmpty else { return }
         precondition(range.lowerBound >= 0 && range.upperBound <= array.count, "range outside the array")
-        // The storage of an array is a heap object that does not move while a reference to it is held: `owner` is that reference.
+        // The storage of an array is a heap object that does not move while a reference to it is held: `owner` is
+        // that reference.
         let base = array.withUnsafeBytes { UnsafeMutableRawPointer(mutating: $0.baseAddress) }
         guard let base else { return }
         count += range.count

@@ -2,8 +2,9 @@ internal import CLinux
 
 /// A descriptor registered with a worker, for subclassing. Used on the worker's queue only.
 ///
-/// The worker holds a channel while it is registered. Overrides are called by the worker, and may close this channel or any other:
-/// events that were meant for a closed one are dropped, and the object lives until the end of the batch at least.
+/// The worker holds a channel while it is registered. Overrides are called by the worker, and may close this channel
+/// or any other: events that were meant for a closed one are dropped, and the object lives until the end of the batch
+/// at least.
 open class Channel {
     package final let worker: Worker
     /// -1 when not open.

@@ -1,6 +1,7 @@
 /// The channels of a worker by index and generation, so that an event costs no retain and a stale one is dropped.
 ///
-/// A removed channel is kept alive until `releaseRemoved` at the end of the batch: it may be the one whose callback is running.
+/// A removed channel is kept alive until `releaseRemoved` at the end of the batch: it may be the one whose callback
+/// is running.
 struct ChannelSlab: ~Copyable {
     private struct Slot {
         var channel: Unmanaged<Channel>?
@@ -58,7 +59,8 @@ struct ChannelSlab: ~Copyable {
         removed.append(channel)
     }
 
-    /// The channel a datum was made for; nil when it has been removed since. Not retained: alive until `releaseRemoved`.
+    /// The channel a datum was made for; nil when it has been removed since. Not retained: alive until
+    /// `releaseRemoved`.
     func channel(_ datum: UInt64) -> Unmanaged<Channel>? {
         let index = Int(UInt32(truncatingIfNeeded: datum))
         guard index < used, slots[index].generation == UInt32(truncatingIfNeeded: datum >> 32) else { return nil }

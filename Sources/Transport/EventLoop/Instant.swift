@@ -1,6 +1,7 @@
 internal import CLinux
 
-/// A point of the monotonic clock (CLOCK_MONOTONIC), in nanoseconds. For deadlines and durations; means nothing across restarts.
+/// A point of the monotonic clock (CLOCK_MONOTONIC), in nanoseconds. For deadlines and durations; means nothing
+/// across restarts.
 package struct Instant: Comparable, Hashable, Sendable {
     package var nanoseconds: UInt64
 

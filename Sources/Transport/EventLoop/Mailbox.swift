@@ -1,9 +1,7 @@
-internal import Synchronization
-
 /// Work that other threads hand to a worker, in the order of their posts.
 ///
-/// A post costs a system call only when the worker may be asleep: the flag for that is set, under the same lock, after the worker
-/// has seen the mailbox empty, and cleared by the first post or by the worker.
+/// A post costs a system call only when the worker may be asleep: the flag for that is set, under the same lock,
+/// after the worker has seen the mailbox empty, and cleared by the first post or by the worker.
 struct Mailbox: ~Copyable {
     typealias Work = @Sendable () -> Void
 
@@ -12,7 +10,7 @@ struct Mailbox: ~Copyable {
         var mayBeAsleep = true
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Whether the caller must wake the worker.
     borrowing func append(_ work: @escaping Work) -> Bool {

@@ -62,7 +62,9 @@ struct Poller: ~Copyable {
     private static func open() throws(Errno) -> (set: Int32, wakeUp: Int32, timer: Int32) {
         var opened: [Int32] = []
         do throws(Errno) {
-            for result in [cl_epoll_create(), cl_eventfd(), cl_timerfd()] where result >= 0 { opened.append(Int32(result)) }
+            for result in [cl_epoll_create(), cl_eventfd(), cl_timerfd()] where result >= 0 {
+                opened.append(Int32(result))
+            }
             guard opened.count == 3 else { throw Errno.tooManyDescriptors }
             let interest: ReadyEvents = [.readable, .edge]
             try check(cl_epoll_add(opened[0], opened[1], interest.rawValue, wakeDatum))

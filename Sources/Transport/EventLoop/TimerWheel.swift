@@ -1,11 +1,12 @@
 /// Deadlines of a worker, kept so that moving one later costs a store.
 ///
-/// Pure: time comes in as an argument. Three levels of 256 buckets; a tick is 2^23 ns ≈ 8.4 ms, so the levels reach 2.1 s, 9 min and
-/// 38 h. An entry stands in the bucket of the tick at which it is looked at next, never later than its deadline's tick; what is found
-/// there too early is filed again by its present deadline. A deadline never fires early, and at most one tick late plus the
-/// caller's own delay.
+/// Pure: time comes in as an argument. Three levels of 256 buckets; a tick is 2^23 ns ≈ 8.4 ms, so the levels reach
+/// 2.1 s, 9 min and 38 h. An entry stands in the bucket of the tick at which it is looked at next, never later than
+/// its deadline's tick; what is found there too early is filed again by its present deadline. A deadline never fires
+/// early, and at most one tick late plus the caller's own delay. Deadlines that pass in one call of `advance` come in
+/// the order of their ticks.
 ///
-///     level 0: tick & 255      level 1: tick >> 8 & 255      level 2: tick >> 16 & 255      farther: the last bucket of level 2
+///     level 0: tick & 255    level 1: tick >> 8 & 255    level 2: tick >> 16 & 255    farther: last of level 2
 package final class TimerWheel {
     static let tickShift: UInt64 = 23
     private static let buckets = 256
@@ -29,6 +30,7 @@ package final class TimerWheel {
     @exclusivity(unchecked) private var entries: UnsafeMutablePointer<Entry>
     private var capacity: Int
     private var freeEntry: Int32
+    private var expiredLast: Int32
     private let heads: UnsafeMutablePointer<Int32>
     private let occupied: UnsafeMutablePointer<UInt64>
     @exclusivity(unchecked) private var current: UInt64
@@ -40,6 +42,7 @@ package final class TimerWheel {
         capacity = 64
         entries = .allocate(capacity: capacity)
         freeEntry = Self.none
+        expiredLast = Self.none
         heads = .allocate(capacity: Self.expired + 1)
         heads.initialize(repeating: Self.none, count: Self.expired + 1)
         occupied = .allocate(capacity: Self.levels * Self.buckets / 64)
@@ -64,7 +67,8 @@ package final class TimerWheel {
         let index = freeEntry
         freeEntry = entries[Int(index)].next
         entries[Int(index)] = Entry(
-            deadline: .never, tick: Self.unlisted, datum: datum(index), next: Self.none, previous: Self.none, list: Self.none)
+            deadline: .never, tick: Self.unlisted, datum: datum(index), next: Self.none, previous: Self.none,
+            list: Self.none)
         count += 1
         return index
     }
@@ -145,6 +149,8 @@ package final class TimerWheel {
     }
 
     private func link(_ index: Int32, list: Int, tick: UInt64) {
+        if list == Self.expired, expiredLast != Self.none { return linkLast(index, tick: tick) }
+        if list == Self.expired { expiredLast = index }
         let head = heads[list]
         entries[Int(index)].tick = tick
         entries[Int(index)].list = Int32(list)
@@ -155,8 +161,19 @@ package final class TimerWheel {
         if list != Self.expired { occupied[list >> 6] |= 1 << UInt64(list & 63) }
     }
 
+    /// Appends to the expired list, so that deadlines pass in the order of their ticks.
+    private func linkLast(_ index: Int32, tick: UInt64) {
+        entries[Int(expiredLast)].next = index
+        entries[Int(index)].tick = tick
+        entries[Int(index)].list = Int32(Self.expired)
+        entries[Int(index)].next = Self.none
+        entries[Int(index)].previous = expiredLast
+        expiredLast = index
+    }
+
     private func unlink(_ index: Int32) {
         let entry = entries[Int(index)]
+        if index == expiredLast { expiredLast = entry.previous }
         if entry.previous != Self.none {
             entries[Int(entry.previous)].next = entry.next
         } else {
@@ -221,7 +238,8 @@ package final class TimerWheel {
         for index in range.reversed() {
             (entries + index).initialize(
                 to: Entry(
-                    deadline: .never, tick: Self.unlisted, datum: 0, next: freeEntry, previous: Self.none, list: Self.none))
+                    deadline: .never, tick: Self.unlisted, datum: 0, next: freeEntry, previous: Self.none,
+                    list: Self.none))
             freeEntry = Int32(index)
         }
     }

@@ -3,9 +3,10 @@ internal import CLinux
 
 /// One event loop: a serial queue, an epoll set, and one permanent Dispatch source on that set.
 ///
-/// The source's handler takes batches of ready sockets and goes on waiting, a millisecond at a time, before it gives the queue back;
-/// so under load nothing passes through libdispatch. A batch is: posted work, events, deadlines, resumed and unfinished readers,
-/// batch-end hooks, one flush of each channel that has output, release of closed channels.
+/// The source's handler takes batches of ready sockets and goes on waiting, a millisecond at a time, before it gives
+/// the queue back; so under load nothing passes through libdispatch. A batch is: posted work, events, deadlines,
+/// resumed and unfinished readers, batch-end hooks, one flush of each channel that has output, release of closed
+/// channels.
 ///
 /// Sendable holds because everything except `post`, `performAndWait`, `start` and `stop` is used on `queue` only.
 package final class Worker: @unchecked Sendable {
@@ -106,8 +107,8 @@ package final class Worker: @unchecked Sendable {
         done.wait()
     }
 
-    /// Runs work on the worker's queue, in the order of the posts of each thread. Any thread; never blocks. Work posted from the
-    /// worker itself runs in its next batch.
+    /// Runs work on the worker's queue, in the order of the posts of each thread. Any thread; never blocks. Work
+    /// posted from the worker itself runs in its next batch.
     package nonisolated func post(_ work: @escaping @Sendable () -> Void) {
         if mailbox.append(work) { wake() }
     }
@@ -267,7 +268,8 @@ package final class Worker: @unchecked Sendable {
 
     // MARK: for channels
 
-    /// Marks data of `schedule` in the wheel; a generation in a channel's datum never has this bit (see `Channel.datum`).
+    /// Marks data of `schedule` in the wheel; a generation in a channel's datum never has this bit (see
+    /// `Channel.datum`).
     private static let actionDatum = UInt64(1) << 63
 
     func insert(_ channel: Channel) throws(Errno) -> UInt64 {

@@ -2,8 +2,8 @@ internal import CLinux
 
 /// Accepts connections on one worker, in bounded bursts. Used on the worker's queue only.
 ///
-/// When the process is out of descriptors, a reserved one is given up so that a waiting connection can be accepted and closed at once
-/// rather than left hanging; then the listener rests.
+/// When the process is out of descriptors, a reserved one is given up so that a waiting connection can be accepted
+/// and closed at once rather than left hanging; then the listener rests.
 package final class Listener: Channel {
     /// With the port the kernel chose when 0 was asked for.
     package let address: SocketAddress
@@ -109,7 +109,8 @@ package final class Listener: Channel {
             switch Int32(-result) {
             case EAGAIN: mayHaveMore = false
             // accept(2): errors already pending on the new connection, which is gone, are given here.
-            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH,
+            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+                ENETUNREACH,
                 EPERM:
                 break
             case EMFILE, ENFILE:

@@ -3,7 +3,8 @@ internal import CLinux
 /// A bound, listening descriptor that belongs to no worker yet. Must be handed to a `Listener` or closed.
 package struct ListeningSocket: Sendable {
     package struct Options: Sendable {
-        /// Lets several sockets share the address; the kernel spreads connections over them. Not for UNIX sockets: duplicate those.
+        /// Lets several sockets share the address; the kernel spreads connections over them. Not for UNIX sockets:
+        /// duplicate those.
         package var reusesPort = false
         package var backlog: Int32 = 4096
         /// For an IPv6 address: whether IPv4 clients are refused. Otherwise `[::]` takes both.

@@ -23,8 +23,8 @@ package final class ResolvedName {
     private var isStopped = false
     private let isNumeric: Bool
 
-    /// `onAnswer` is called on the worker when the set of addresses has changed, and after each failure. A numeric host has its
-    /// address at once, and is never looked up. The interval is clamped to 5…60 s.
+    /// `onAnswer` is called on the worker when the set of addresses has changed, and after each failure. A numeric
+    /// host has its address at once, and is never looked up. The interval is clamped to 5…60 s.
     package init(
         host: String, port: UInt16, resolver: Resolver, worker: Worker, intervalMilliseconds: UInt64 = 30_000,
         onAnswer: @escaping (ResolvedName) -> Void

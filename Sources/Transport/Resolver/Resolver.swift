@@ -1,5 +1,4 @@
 internal import CLinux
-internal import Synchronization
 
 /// Why a name has no addresses.
 package enum ResolveError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -39,14 +38,15 @@ package final class Resolver: Sendable {
     private let queue: BlockingQueue
     private let lookup: Lookup
     /// Who waits for each name that is being looked up.
-    private let waiters = Mutex<[Name: [Waiter]]>([:])
+    private let waiters = Locked<[Name: [Waiter]]>([:])
 
     package init(queue: BlockingQueue, lookup: @escaping Lookup = Resolver.systemLookup) {
         self.queue = queue
         self.lookup = lookup
     }
 
-    /// Looks the name up, and delivers the answer on the worker, later. A numeric address (IPv6 without brackets) is answered too.
+    /// Looks the name up, and delivers the answer on the worker, later. A numeric address (IPv6 without brackets) is
+    /// answered too.
     package func resolve(
         host: String, port: UInt16, on worker: Worker, _ deliver: @escaping @Sendable (Answer) -> Void
     ) {

@@ -18,7 +18,8 @@ package struct SocketAddress: Hashable, Sendable {
 
     package static let unknown = SocketAddress(kind: .unknown)
 
-    private init(kind: Kind, port: UInt16 = 0, scope: UInt32 = 0, high: UInt64 = 0, low: UInt64 = 0, path: [UInt8] = []) {
+    private init(kind: Kind, port: UInt16 = 0, scope: UInt32 = 0, high: UInt64 = 0, low: UInt64 = 0, path: [UInt8] = [])
+    {
         self.kind = kind
         self.port = port
         self.scope = scope
@@ -123,7 +124,8 @@ extension SocketAddress: CustomStringConvertible {
             appendIPText(to: &text)
             text.append(UInt8(ascii: "]"))
         case .unix:
-            return "unix:" + String(decoding: path.first == 0 ? [UInt8(ascii: "@")] + path.dropFirst() : path, as: UTF8.self)
+            return "unix:"
+                + String(decoding: path.first == 0 ? [UInt8(ascii: "@")] + path.dropFirst() : path, as: UTF8.self)
         }
         return String(decoding: text, as: UTF8.self) + ":\(port)"
     }
@@ -146,8 +148,8 @@ extension SocketAddress: CustomStringConvertible {
         }
     }
 
-    /// Parses a numeric address with its port, or a path: "1.2.3.4:80", "[::1]:80", "unix:/path", "unix:@abstract". Nil for anything
-    /// else, host names included.
+    /// Parses a numeric address with its port, or a path: "1.2.3.4:80", "[::1]:80", "unix:/path", "unix:@abstract".
+    /// Nil for anything else, host names included.
     package static func parse(_ text: String) -> SocketAddress? {
         if text.hasPrefix("unix:") {
             var path = Array(text.utf8.dropFirst(5))
@@ -157,10 +159,14 @@ extension SocketAddress: CustomStringConvertible {
         }
         guard let colon = text.lastIndex(of: ":") else { return nil }
         let digits = text[text.index(after: colon)...]
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }), let port = UInt16(digits) else { return nil }
+        guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }), let port = UInt16(digits) else {
+            return nil
+        }
         let host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
-            guard let address = ip(String(host.dropFirst().dropLast()), port: port), host.contains(":") else { return nil }
+            guard let address = ip(String(host.dropFirst().dropLast()), port: port), host.contains(":") else {
+                return nil
+            }
             return address
         }
         return host.contains(":") ? nil : ip(String(host), port: port)

@@ -43,7 +43,9 @@ extension StreamChannel {
     }
 
     private func deliverEnd() {
-        guard state.contains(.endRead), state.isDisjoint(with: [.endDelivered, .readPaused, .offersKept]), isOpen else { return }
+        guard state.contains(.endRead), state.isDisjoint(with: [.endDelivered, .readPaused, .offersKept]), isOpen else {
+            return
+        }
         state.insert(.endDelivered)
         receivedEnd()
     }
@@ -63,7 +65,8 @@ extension StreamChannel {
 
     /// Offers the first `count` octets of the scratch, of which `keptCount` are in `kept` too.
     private func offer(_ count: Int, keptCount: Int) {
-        // The scratch is used by one channel at a time: no call that a subclass can make from `received` reads from a socket.
+        // The scratch is used by one channel at a time: no call that a subclass can make from `received` reads from a
+        // socket.
         let octets = UnsafeBufferPointer(start: worker.inputScratch, count: count)
         let consumed = received(octets.span)
         precondition(consumed >= 0 && consumed <= count, "consumed more than was offered")

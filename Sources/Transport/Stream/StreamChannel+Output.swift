@@ -2,7 +2,8 @@ internal import CLinux
 
 extension StreamChannel {
     final var acceptsOutput: Bool {
-        isOpen && writeError == nil && state.isDisjoint(with: [.closesAfterFlush, .shutsDownAfterFlush, .writeShutDown])
+        isOpen && writeError == nil
+            && state.isDisjoint(with: [.closesAfterFlush, .shutsDownAfterFlush, .writeShutDown])
     }
 
     @inline(__always)
@@ -35,7 +36,8 @@ extension StreamChannel {
         }
     }
 
-    /// Does what waited for the output: notices, shutdown, close. Called by the worker, not from within a subclass's call.
+    /// Does what waited for the output: notices, shutdown, close. Called by the worker, not from within a subclass's
+    /// call.
     final func settleOutput() {
         guard isOpen else { return }
         if let writeError {

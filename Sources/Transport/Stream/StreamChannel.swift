@@ -2,9 +2,10 @@ internal import CLinux
 
 /// A connected, or connecting, stream socket, for subclassing. Used on the worker's queue only.
 ///
-/// Input is read into a buffer that all channels of the worker share, and only what the subclass does not consume is kept; output
-/// waits in pooled blocks. So an idle connection holds no buffer. The overrides are called by the worker, never from within a call
-/// that the subclass makes (except `closed`, see there). An object serves one connection: it can't be opened again.
+/// Input is read into a buffer that all channels of the worker share, and only what the subclass does not consume is
+/// kept; output waits in pooled blocks. So an idle connection holds no buffer. The overrides are called by the
+/// worker, never from within a call that the subclass makes (except `closed`, see there). An object serves one
+/// connection: it can't be opened again.
 open class StreamChannel: Channel {
     struct State: OptionSet {
         let rawValue: UInt16
@@ -48,9 +49,9 @@ open class StreamChannel: Channel {
 
     // MARK: overrides
 
-    /// Input, beginning with what was not consumed before. Gives the number of octets consumed; the rest is offered again with what
-    /// follows, or after `resumeReading`. At least 64 KiB may stay unconsumed; a channel that keeps more reads nothing until
-    /// `resumeReading`. The span is valid during the call only.
+    /// Input, beginning with what was not consumed before. Gives the number of octets consumed; the rest is offered
+    /// again with what follows, or after `resumeReading`. At least 64 KiB may stay unconsumed; a channel that keeps
+    /// more reads nothing until `resumeReading`. The span is valid during the call only.
     open func received(_ octets: Span<UInt8>) -> Int { octets.count }
 
     /// The peer will send nothing more; everything it sent was offered (see `unconsumedBytes`). Called once.
@@ -70,7 +71,8 @@ open class StreamChannel: Channel {
 
     // MARK: opening
 
-    /// Serves an accepted socket, which must be non-blocking; it is owned by the channel from here on, and closed on an error.
+    /// Serves an accepted socket, which must be non-blocking; it is owned by the channel from here on, and closed on
+    /// an error.
     package final func adopt(descriptor: Int32, peer: SocketAddress) throws(Errno) {
         if peer.isIP { _ = cl_nodelay(descriptor) }
         peerAddress = peer
@@ -82,8 +84,8 @@ open class StreamChannel: Channel {
         }
     }
 
-    /// Begins to connect; `connected` or `failed` follows. Throws what the kernel says at once (for UNIX sockets that is everything).
-    /// What is written meanwhile is sent after the connection is made.
+    /// Begins to connect; `connected` or `failed` follows. Throws what the kernel says at once (for UNIX sockets that
+    /// is everything). What is written meanwhile is sent after the connection is made.
     package final func connect(to address: SocketAddress) throws(Errno) {
         let descriptor = Int32(try check(cl_socket(address.family)))
         do throws(Errno) {
@@ -130,7 +132,9 @@ open class StreamChannel: Channel {
 
     /// Whether the connection is idle and whole: nothing to read, no end, no error. For a pooled connection before use.
     package final func peekIsAlive() -> Bool {
-        guard isOpen, kept.isEmpty, state.isDisjoint(with: [.endRead, .peerClosed]), writeError == nil else { return false }
+        guard isOpen, kept.isEmpty, state.isDisjoint(with: [.endRead, .peerClosed]), writeError == nil else {
+            return false
+        }
         return -cl_peek(descriptor) == EAGAIN
     }
 
@@ -144,7 +148,8 @@ open class StreamChannel: Channel {
     /// Octets that the kernel has, and the peer has not acknowledged; 0 when it can't say.
     package final var unacknowledgedBytes: Int { isOpen ? max(0, cl_unacknowledged(descriptor)) : 0 }
 
-    /// Queues a copy; sent at the end of the batch. Ignored on a closed channel, and after `closeAfterFlush` or `shutdownWrite`.
+    /// Queues a copy; sent at the end of the batch. Ignored on a closed channel, and after `closeAfterFlush` or
+    /// `shutdownWrite`.
     package final func write(_ octets: Span<UInt8>) {
         octets.withUnsafeBytes { write(raw: $0) }
     }
@@ -184,7 +189,8 @@ open class StreamChannel: Channel {
 
     // MARK: closing
 
-    /// Reads nothing more, sends what is queued, and closes. `deadline` stays in force: a peer that does not read is the subclass's.
+    /// Reads nothing more, sends what is queued, and closes. `deadline` stays in force: a peer that does not read is
+    /// the subclass's.
     package final func closeAfterFlush() {
         guard isOpen else { return }
         state.formUnion([.closesAfterFlush, .readPaused])

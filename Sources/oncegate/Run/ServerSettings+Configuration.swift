@@ -43,7 +43,7 @@ extension ListenerSettings {
 
 extension SocketAddress {
     /// The address of an endpoint that names none by DNS.
-    init(_ endpoint: Endpoint) throws(StartError) {
+    init(_ endpoint: Configuration.Endpoint) throws(StartError) {
         switch endpoint {
         case .unix(let path):
             self = .unix(Array(path.utf8))
@@ -57,7 +57,7 @@ extension SocketAddress {
 }
 
 extension UpstreamSettings {
-    init(_ upstream: Upstream) throws(StartError) {
+    init(_ upstream: Configuration.Upstream) throws(StartError) {
         var servers: [Server] = []
         for server in upstream.servers {
             let host: ServerHost
@@ -92,7 +92,7 @@ extension UpstreamSettings {
 }
 
 extension RouteSettings {
-    init(_ route: Route) {
+    init(_ route: Configuration.Route) {
         let pattern: Pattern =
             switch route.match {
             case .prefix(let path): .prefix(path)

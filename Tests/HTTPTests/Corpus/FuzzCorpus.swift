@@ -1,4 +1,5 @@
-/// Inputs that the fuzzer found to reach different parts of the codec, in hexadecimal; `checkAnyOctets` must hold for each.
+/// Inputs that the fuzzer found to reach different parts of the codec, in hexadecimal; `checkAnyOctets` must hold for
+/// each.
 enum FuzzCorpus {
     static let inputs: [String] = [
         "00",
