@@ -80,7 +80,8 @@ final class Oracle {
     /// The whole answer reached the proxy under this claim.
     func answered(_ claim: ClaimReference, _ answer: RecordedAnswer) {
         if plan.policy.statuses[Int(answer.status)] == .release { attempts[claim.epoch]?.isReleased = true }
-        attempts[claim.epoch]?.answer = answer
+        // What the operator has decided stands; a late answer changes nothing of it.
+        if attempts[claim.epoch]?.isSettledByOperator == false { attempts[claim.epoch]?.answer = answer }
     }
 
     /// What the proxy wants to be stored. A request that provably was not sent leaves its key free.
