@@ -36,7 +36,7 @@ final class Bench {
         via: String? = "oncegate", configure: (inout UpstreamSettings) -> Void = { _ in }
     ) throws {
         worker = try Worker(index: 0)
-        shared = SharedState(upstreams: 1)
+        shared = SharedState()
         var list: [UpstreamSettings.Server] = []
         for _ in 0..<servers {
             let socket = try ListeningSocket.bind(.v4(0x7F00_0001, port: 0))
@@ -51,10 +51,13 @@ final class Bench {
         settings.viaPseudonym = via
         worker.start()
         context = try worker.performAndWait {
-            let telemetry = Telemetry(
-                worker: worker, registry: MetricRegistry(), log: AccessLog(.off, sink: nil, names: ConfiguredNames()),
-                routes: 1, upstreams: 1)
-            return try WorkerContext(worker: worker, settings: settings, store: store, shared: shared, telemetry: telemetry)
+            let registry = MetricRegistry(names: ConfiguredNames(routes: ["/"], upstreams: ["service"]))
+            let plan = RulesPlan(
+                settings: settings, addresses: [[]], health: [UpstreamHealth()], routeLabels: [0], upstreamLabels: [0])
+            let log = AccessLog(.off, sink: nil, names: ConfiguredNames())
+            return try WorkerContext(
+                worker: worker, plan: plan, store: store, shared: shared, resolver: Resolver(queue: BlockingQueue()),
+                telemetry: Telemetry(worker: worker, registry: registry, log: log))
         }
     }
 
@@ -66,8 +69,8 @@ final class Bench {
         try worker.performAndWait { try work(context) }
     }
 
-    var pool: UpstreamPool { context.pools[0] }
-    var route: Route { context.routes[0] }
+    var pool: UpstreamPool { context.rules.pools[0] }
+    var route: Route { context.rules.routes[0] }
 
     /// Returns once the worker's clock has passed this many milliseconds more.
     func pass(milliseconds: UInt64) {

@@ -30,14 +30,14 @@ import Testing
                 var head = RequestHead()
                 let end = try parser.parse(raw.span, into: &head)
                 #expect(end == raw.count)
-                let route = context.routes[0]
+                let route = context.rules.routes[0]
                 try head.fields.markHopByHop(protecting: route.protectedNames)
                 ForwardedRequest.dropManaged(&head.fields, isTrusted: isTrusted)
                 route.dropManaged(&head.fields, isCovered: isCovered)
                 var output: [UInt8] = []
                 ForwardedRequest.write(
                     head, route: route, client: .init(text: Array("192.0.2.7".utf8), isTrusted: isTrusted),
-                    serverText: "service:8080", via: context.viaLine(head.version), framing: framing ?? head.framing,
+                    serverText: "service:8080", via: context.rules.viaLine(head.version), framing: framing ?? head.framing,
                     isCovered: isCovered, upgrades: upgrades, to: &output)
                 return String(decoding: output, as: UTF8.self)
             }
@@ -256,14 +256,14 @@ import Testing
             let raw = Array("GET / HTTP/1.1\r\nHost: h\r\nX_Else: 1\r\n\(name): 1\r\n\r\n".utf8)
             let end = try parser.parse(raw.span, into: &head)
             #expect(end == raw.count)
-            let isFound = context.routes[0].guardedFieldCollision(head.fields) != nil
+            let isFound = context.rules.routes[0].guardedFieldCollision(head.fields) != nil
             withKnownIssue("A name that mixes '-' and '_' is not found.") {
                 #expect(isFound)
             } when: {
                 name.contains("-")
             }
             head.fields.lines.removeLast()
-            #expect(context.routes[0].guardedFieldCollision(head.fields) == nil)
+            #expect(context.rules.routes[0].guardedFieldCollision(head.fields) == nil)
         }
     }
 }

@@ -8,7 +8,7 @@ import Transport
     /// Gets a connection; nil when no server can be tried.
     private func acquire(_ context: WorkerContext, tried: Set<Int> = []) -> UpstreamConnection? {
         let exchange = Exchange(context: context)
-        switch context.pools[0].acquire(for: exchange, tried: tried, validates: false, fresh: false) {
+        switch context.rules.pools[0].acquire(for: exchange, tried: tried, validates: false, fresh: false) {
         case .ready(let connection), .connecting(let connection): return connection
         case .unavailable: return nil
         }
@@ -37,9 +37,9 @@ import Transport
         bench.onWorker { context in
             #expect(servers(context, 3) == [0, 0, 0])
             #expect(servers(context, 2, tried: [0]) == [1, 1])
-            bench.shared.health[0].set(0, isHealthy: false)
+            bench.pool.health.set(0, isHealthy: false)
             #expect(servers(context, 2) == [1, 1])
-            bench.shared.health[0].set(0, isHealthy: true)
+            bench.pool.health.set(0, isHealthy: true)
             #expect(servers(context, 1) == [0])
         }
     }
@@ -75,8 +75,8 @@ import Transport
         bench.onWorker { context in
             #expect(!servers(context, 6).contains(0))
             #expect(servers(context, 2, tried: [1, 2]) == [0, 0])
-            bench.shared.health[0].set(1, isHealthy: false)
-            bench.shared.health[0].set(2, isHealthy: false)
+            bench.pool.health.set(1, isHealthy: false)
+            bench.pool.health.set(2, isHealthy: false)
             #expect(servers(context, 3) == [0, 0, 0])
         }
     }
@@ -84,7 +84,7 @@ import Transport
     @Test func anUnhealthyServerIsBetterThanNone() throws {
         let bench = try Bench(servers: 2)
         bench.onWorker { context in
-            for server in 0..<2 { bench.shared.health[0].set(server, isHealthy: false) }
+            for server in 0..<2 { bench.pool.health.set(server, isHealthy: false) }
             #expect(acquire(context) != nil)
             #expect(acquire(context, tried: [0])?.server == 1)
             #expect(acquire(context, tried: [0, 1]) == nil)
@@ -94,8 +94,8 @@ import Transport
     @Test func theOnlyServerIsTriedWhateverItsHealth() throws {
         let bench = try Bench(servers: 1) { $0.failuresMax = 1 }
         bench.onWorker { context in
-            bench.shared.health[0].set(0, isHealthy: false)
-            context.pools[0].serverFailed(0)
+            bench.pool.health.set(0, isHealthy: false)
+            context.rules.pools[0].serverFailed(0)
             #expect(servers(context, 2) == [0, 0])
             #expect(acquire(context, tried: [0]) == nil)
         }
@@ -116,13 +116,13 @@ import Transport
             $0.failTimeoutMilliseconds = 60_000
         }
         bench.onWorker { context in
-            context.pools[0].serverFailed(0)
+            context.rules.pools[0].serverFailed(0)
             #expect(Set(servers(context, 4)) == [0, 1])
-            context.pools[0].serverFailed(0)
+            context.rules.pools[0].serverFailed(0)
             #expect(servers(context, 4) == [1, 1, 1, 1])
             // Both rest: any is better than none.
-            context.pools[0].serverFailed(1)
-            context.pools[0].serverFailed(1)
+            context.rules.pools[0].serverFailed(1)
+            context.rules.pools[0].serverFailed(1)
             #expect(acquire(context) != nil)
         }
     }
@@ -133,7 +133,7 @@ import Transport
             $0.failTimeoutMilliseconds = 30
         }
         bench.onWorker { context in
-            context.pools[0].serverFailed(0)
+            context.rules.pools[0].serverFailed(0)
             #expect(servers(context, 3) == [1, 1, 1])
         }
         bench.pass(milliseconds: 40)
@@ -143,7 +143,7 @@ import Transport
     @Test func withoutALimitNoServerRests() throws {
         let bench = try Bench(servers: 2)
         bench.onWorker { context in
-            for _ in 0..<100 { context.pools[0].serverFailed(0) }
+            for _ in 0..<100 { context.rules.pools[0].serverFailed(0) }
             #expect(Set(servers(context, 4)) == [0, 1])
         }
     }
@@ -157,7 +157,7 @@ import Transport
             $0.balance = .first
         }
         bench.onWorker { context in
-            let pool = context.pools[0]
+            let pool = context.rules.pools[0]
             pool.serverFailed(0)
             guard let connection = acquire(context) else { return #expect(Bool(false)) }
             if keepsAlive {
@@ -180,7 +180,7 @@ import Transport
     @Test func anIdleConnectionServesAgainTheWarmestFirst() throws {
         let bench = try Bench(servers: 1) { $0.idleConnectionsMax = 2 }
         try bench.onWorker { context in
-            let pool = context.pools[0]
+            let pool = context.rules.pools[0]
             let connections = (0..<3).compactMap { _ in acquire(context) }
             try #require(connections.count == 3)
             #expect(pool.activeCount == 3 && pool.idleCount == 0)
@@ -198,7 +198,7 @@ import Transport
     @Test func aFreshConnectionIsNotAnIdleOne() throws {
         let bench = try Bench(servers: 1)
         bench.onWorker { context in
-            let pool = context.pools[0]
+            let pool = context.rules.pools[0]
             guard let idle = acquire(context) else { return #expect(Bool(false)) }
             pool.checkIn(idle)
             guard case .connecting(let other) = pool.acquire(
