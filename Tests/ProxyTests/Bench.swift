@@ -6,8 +6,8 @@ import Transport
 
 @testable import Proxy
 
-/// One worker's part of a proxy, without listeners: a started worker, its context, and servers that take connections and say nothing.
-/// Everything of the context is used inside `onWorker`.
+/// One worker's part of a proxy, without listeners: a started worker, its context, and servers that take connections
+/// and say nothing. Everything of the context is used inside `onWorker`.
 final class Bench {
     let worker: Worker
     let shared: SharedState
@@ -54,7 +54,8 @@ final class Bench {
             let telemetry = Telemetry(
                 worker: worker, registry: MetricRegistry(), log: AccessLog(.off, sink: nil, names: ConfiguredNames()),
                 routes: 1, upstreams: 1)
-            return try WorkerContext(worker: worker, settings: settings, store: store, shared: shared, telemetry: telemetry)
+            return try WorkerContext(
+                worker: worker, settings: settings, store: store, shared: shared, telemetry: telemetry)
         }
     }
 
