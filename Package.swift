@@ -37,7 +37,8 @@ let package = Package(
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Proxy", "HTTP", "Idempotency", "Observability", "Transport", "TestSupport"]),
+            name: "ProxyTests",
+            dependencies: ["Proxy", "HTTP", "Idempotency", "Observability", "Transport", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
         .testTarget(name: "SimulationTests", dependencies: ["Idempotency", "Stores", "TestSupport"]),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),

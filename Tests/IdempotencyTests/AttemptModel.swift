@@ -1,7 +1,8 @@
 @testable import Idempotency
 
-/// The world around one attempt, kept as plain facts: what the store owes, what the connection has done, what the client was told.
-/// Applies events to an attempt and checks each action against the promises of product.md. Knows nothing of the attempt's states.
+/// The world around one attempt, kept as plain facts: what the store owes, what the connection has done, what the
+/// client was told. Applies events to an attempt and checks each action against the promises of product.md. Knows
+/// nothing of the attempt's states.
 struct AttemptModel {
     enum Event: Equatable, CustomStringConvertible {
         case claimAnswered(StoreResult)
@@ -99,9 +100,13 @@ struct AttemptModel {
     var possibleEvents: [Event] {
         var events: [Event] = []
         if awaitsClaim {
-            for result in Self.storeResults where result != .joined || !hasJoined { events.append(.claimAnswered(result)) }
+            for result in Self.storeResults where result != .joined || !hasJoined {
+                events.append(.claimAnswered(result))
+            }
         }
-        if outcomesUnanswered > 0 { events += [.outcomeStored(.durable), .outcomeStored(.failed(.failed)), .outcomeStored(.stale)] }
+        if outcomesUnanswered > 0 {
+            events += [.outcomeStored(.durable), .outcomeStored(.failed(.failed)), .outcomeStored(.stale)]
+        }
         guard !isOver else { return events }
         if hasJoined && !hasWaitExpired { events.append(.waitExpired) }
         if clientIsHere && !isListening { events.append(.clientLeft) }
@@ -186,7 +191,9 @@ struct AttemptModel {
             try expect(event == .claimAnswered(.claimed(claim)), "forwards without a claim")
             try forward()
         case .forwardUnprotected:
-            try expect(event == .claimAnswered(.refused(.full)) || event == .claimAnswered(.refused(.failed)), "forwards unprotected")
+            try expect(
+                event == .claimAnswered(.refused(.full)) || event == .claimAnswered(.refused(.failed)),
+                "forwards unprotected")
             try expect(policy.onStoreError == .pass, "forwards unprotected against the policy")
             isUnprotected = true
             try forward()

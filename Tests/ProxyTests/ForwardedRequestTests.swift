@@ -51,10 +51,12 @@ import Testing
     @Test func anOrdinaryRequest() throws {
         #expect(
             try Forwarding().head(
-                "POST /v1/charges?a=%20b HTTP/1.1", "Host: api.example.com", "Accept: */*", "Content-Type: application/json",
+                "POST /v1/charges?a=%20b HTTP/1.1", "Host: api.example.com", "Accept: */*",
+                "Content-Type: application/json",
                 "Content-Length: 17", "X-B: 2", "x-b: 3")
                 == text(
-                    "POST /v1/charges?a=%20b HTTP/1.1", "Host: api.example.com", "Accept: */*", "Content-Type: application/json",
+                    "POST /v1/charges?a=%20b HTTP/1.1", "Host: api.example.com", "Accept: */*",
+                    "Content-Type: application/json",
                     "X-B: 2", "x-b: 3", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http",
                     "X-Forwarded-Host: api.example.com", "Via: 1.1 oncegate", "Content-Length: 17"))
     }
@@ -78,10 +80,12 @@ import Testing
     @Test func aStrangerIsNotBelieved() throws {
         #expect(
             try Forwarding().head(
-                "GET / HTTP/1.1", "Host: h", "X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",
+                "GET / HTTP/1.1", "Host: h", "X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https",
+                "X-Forwarded-Host: evil",
                 "X-Forwarded-Port: 443", "Forwarded: for=10.0.0.1")
                 == text(
-                    "GET / HTTP/1.1", "Host: h", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http", "X-Forwarded-Host: h",
+                    "GET / HTTP/1.1", "Host: h", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http",
+                    "X-Forwarded-Host: h",
                     "Via: 1.1 oncegate"))
     }
 
@@ -89,10 +93,13 @@ import Testing
         #expect(
             try Forwarding { $0.isTrusted = true }.head(
                 "GET / HTTP/1.1", "Host: h", "X-Forwarded-For: 10.0.0.1, 10.0.0.2", "x-forwarded-for: 10.0.0.3",
-                "X-Forwarded-Proto: https", "X-Forwarded-Host: public", "X-Forwarded-Port: 443", "Forwarded: for=10.0.0.1")
+                "X-Forwarded-Proto: https", "X-Forwarded-Host: public", "X-Forwarded-Port: 443",
+                "Forwarded: for=10.0.0.1")
                 == text(
-                    "GET / HTTP/1.1", "Host: h", "X-Forwarded-Proto: https", "X-Forwarded-Host: public", "X-Forwarded-Port: 443",
-                    "Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.1, 10.0.0.2, 10.0.0.3, 192.0.2.7", "Via: 1.1 oncegate"))
+                    "GET / HTTP/1.1", "Host: h", "X-Forwarded-Proto: https", "X-Forwarded-Host: public",
+                    "X-Forwarded-Port: 443",
+                    "Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.1, 10.0.0.2, 10.0.0.3, 192.0.2.7",
+                    "Via: 1.1 oncegate"))
     }
 
     @Test func whatATrustedPeerDoesNotSayIsSaid() throws {
@@ -109,13 +116,15 @@ import Testing
         #expect(
             try Forwarding().head("GET http://api.example.com:81/x?y=1 HTTP/1.1", "Host: other")
                 == text(
-                    "GET /x?y=1 HTTP/1.1", "Host: api.example.com:81", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http",
+                    "GET /x?y=1 HTTP/1.1", "Host: api.example.com:81", "X-Forwarded-For: 192.0.2.7",
+                    "X-Forwarded-Proto: http",
                     "X-Forwarded-Host: api.example.com:81", "Via: 1.1 oncegate"))
     }
 
     @Test func anAbsoluteTargetWithoutPath() throws {
         #expect(try Forwarding().head("GET http://h HTTP/1.1", "Host: h").hasPrefix("GET / HTTP/1.1\r\nHost: h\r\n"))
-        #expect(try Forwarding().head("GET http://h?q HTTP/1.1", "Host: h").hasPrefix("GET /?q HTTP/1.1\r\nHost: h\r\n"))
+        #expect(
+            try Forwarding().head("GET http://h?q HTTP/1.1", "Host: h").hasPrefix("GET /?q HTTP/1.1\r\nHost: h\r\n"))
         #expect(try Forwarding().head("GET http://h/? HTTP/1.1", "Host: h").hasPrefix("GET /? HTTP/1.1\r\nHost: h\r\n"))
     }
 
@@ -141,7 +150,8 @@ import Testing
 
     @Test func theHostFieldIsTheRoutes() throws {
         let upstream = try Forwarding { $0.route.hostField = .upstream }.head("GET / HTTP/1.1", "Host: public")
-        #expect(upstream.contains("\r\nHost: service:8080\r\n") && upstream.contains("\r\nX-Forwarded-Host: public\r\n"))
+        #expect(
+            upstream.contains("\r\nHost: service:8080\r\n") && upstream.contains("\r\nX-Forwarded-Host: public\r\n"))
         let fixed = try Forwarding { $0.route.hostField = .fixed("internal") }.head("GET / HTTP/1.1", "Host: public")
         #expect(fixed.contains("\r\nHost: internal\r\n"))
         #expect(fixed.components(of: "\r\nHost:") == 1)
@@ -153,7 +163,8 @@ import Testing
         #expect(
             try Forwarding().head(
                 "GET / HTTP/1.1", "Host: h", "Connection: keep-alive, X-Hop", "X-Hop: 1", "Keep-Alive: timeout=5",
-                "Proxy-Connection: keep-alive", "TE: trailers", "Proxy-Authorization: Basic eDp5", "Upgrade: h2c", "X-End: 1")
+                "Proxy-Connection: keep-alive", "TE: trailers", "Proxy-Authorization: Basic eDp5", "Upgrade: h2c",
+                "X-End: 1")
                 == text(
                     "GET / HTTP/1.1", "Host: h", "X-End: 1", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http",
                     "X-Forwarded-Host: h", "Via: 1.1 oncegate"))
@@ -176,7 +187,8 @@ import Testing
     @Test func anUpgradeIsAskedForAgain() throws {
         #expect(
             try Forwarding { $0.upgrades = true }.head(
-                "GET /chat HTTP/1.1", "Host: h", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+                "GET /chat HTTP/1.1", "Host: h", "Connection: Upgrade", "Upgrade: websocket",
+                "Sec-WebSocket-Version: 13")
                 == text(
                     "GET /chat HTTP/1.1", "Host: h", "Sec-WebSocket-Version: 13", "X-Forwarded-For: 192.0.2.7",
                     "X-Forwarded-Proto: http", "X-Forwarded-Host: h", "Via: 1.1 oncegate", "Upgrade: websocket",
@@ -187,7 +199,8 @@ import Testing
 
     @Test func exactlyOneFramingField() throws {
         let chunked = try Forwarding().head("POST / HTTP/1.1", "Host: h", "Transfer-Encoding: chunked")
-        #expect(chunked.hasSuffix("Transfer-Encoding: chunked\r\n\r\n") && chunked.components(of: "Transfer-Encoding") == 1)
+        #expect(
+            chunked.hasSuffix("Transfer-Encoding: chunked\r\n\r\n") && chunked.components(of: "Transfer-Encoding") == 1)
         #expect(!chunked.contains("Content-Length"))
         let collected = try Forwarding {
             $0.isCovered = true
@@ -203,7 +216,9 @@ import Testing
 
     // MARK: The key
 
-    private func keyed(_ forwardKey: Policy.ForwardKey, _ sources: [Policy.KeySource] = [.header("idempotency-key")]) -> Forwarding {
+    private func keyed(_ forwardKey: Policy.ForwardKey, _ sources: [Policy.KeySource] = [.header("idempotency-key")])
+        -> Forwarding
+    {
         Forwarding {
             $0.isCovered = true
             var policy = Policy()
@@ -232,7 +247,8 @@ import Testing
     @Test func aRequestThatIsNotCoveredKeepsItsKey() throws {
         var forwarding = keyed(.strip)
         forwarding.isCovered = false
-        #expect(try forwarding.head("GET / HTTP/1.1", "Host: h", "Idempotency-Key: k-1").contains("Idempotency-Key: k-1"))
+        #expect(
+            try forwarding.head("GET / HTTP/1.1", "Host: h", "Idempotency-Key: k-1").contains("Idempotency-Key: k-1"))
     }
 
     @Test func nobodyButTheProxyMarksReplays() throws {

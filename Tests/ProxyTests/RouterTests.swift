@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("/v1", true), ("/v1/", true), ("/v1/charges", true), ("/v1;x", true), ("/v1;x/y", true), ("/v10", false), ("/v1x", false),
+        ("/v1", true), ("/v1/", true), ("/v1/charges", true), ("/v1;x", true), ("/v1;x/y", true), ("/v10", false),
+        ("/v1x", false),
         ("/v", false), ("/", false), ("/V1", false), ("/v1.0", false), ("/x/v1", false),
     ])
     func aPrefixMatchesWholeSegments(path: String, matches: Bool) {
@@ -60,7 +61,8 @@ import Testing
 
     @Test func routesOfTheHostBeforeRoutesOfEveryHost() {
         let routes = [
-            settings(nil, .exact("/v1")), settings(nil, .prefix("/v1/charges")), settings("api.example.com", .prefix("/")),
+            settings(nil, .exact("/v1")), settings(nil, .prefix("/v1/charges")),
+            settings("api.example.com", .prefix("/")),
             settings("api.example.com", .expression("^/v1")), settings("other.example.com", .prefix("/v1")),
         ]
         // Even an exact route of every host comes after the host's own.
@@ -110,14 +112,15 @@ import Testing
 }
 
 @Suite struct AddressBlockTests {
-    @Test(arguments: [
-        ([10, 0, 0, 0], 8, [10, 255, 1, 2], true), ([10, 0, 0, 0], 8, [11, 0, 0, 0], false),
-        ([192, 168, 4, 0], 22, [192, 168, 7, 255], true), ([192, 168, 4, 0], 22, [192, 168, 8, 0], false),
-        ([192, 0, 2, 7], 32, [192, 0, 2, 7], true), ([192, 0, 2, 7], 32, [192, 0, 2, 6], false),
-        ([0, 0, 0, 0], 0, [203, 0, 113, 9], true), ([172, 16, 0, 0], 12, [172, 31, 255, 255], true),
-        ([172, 16, 0, 0], 12, [172, 32, 0, 0], false), ([128, 0, 0, 0], 1, [255, 0, 0, 0], true),
-        ([128, 0, 0, 0], 1, [127, 0, 0, 0], false),
-    ] as [([UInt8], Int, [UInt8], Bool)])
+    @Test(
+        arguments: [
+            ([10, 0, 0, 0], 8, [10, 255, 1, 2], true), ([10, 0, 0, 0], 8, [11, 0, 0, 0], false),
+            ([192, 168, 4, 0], 22, [192, 168, 7, 255], true), ([192, 168, 4, 0], 22, [192, 168, 8, 0], false),
+            ([192, 0, 2, 7], 32, [192, 0, 2, 7], true), ([192, 0, 2, 7], 32, [192, 0, 2, 6], false),
+            ([0, 0, 0, 0], 0, [203, 0, 113, 9], true), ([172, 16, 0, 0], 12, [172, 31, 255, 255], true),
+            ([172, 16, 0, 0], 12, [172, 32, 0, 0], false), ([128, 0, 0, 0], 1, [255, 0, 0, 0], true),
+            ([128, 0, 0, 0], 1, [127, 0, 0, 0], false),
+        ] as [([UInt8], Int, [UInt8], Bool)])
     func v4(block: [UInt8], length: Int, address: [UInt8], isInside: Bool) {
         #expect(AddressBlock(octets: block, prefixLength: length).contains(address) == isInside)
     }

@@ -201,8 +201,9 @@ import Transport
             let pool = context.rules.pools[0]
             guard let idle = acquire(context) else { return #expect(Bool(false)) }
             pool.checkIn(idle)
-            guard case .connecting(let other) = pool.acquire(
-                for: Exchange(context: context), tried: [], validates: false, fresh: true)
+            guard
+                case .connecting(let other) = pool.acquire(
+                    for: Exchange(context: context), tried: [], validates: false, fresh: true)
             else { return #expect(Bool(false)) }
             #expect(other !== idle && pool.idleCount == 1)
             pool.closeIdle()

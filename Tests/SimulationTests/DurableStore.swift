@@ -1,7 +1,8 @@
 import Idempotency
 
-/// A store over the production `RecordMachine` as the embedded store is: a batch is decided at once, committed after a while, and
-/// answered only then. Commits can fail, and the process can end at any moment; what was committed and the send marks survive.
+/// A store over the production `RecordMachine` as the embedded store is: a batch is decided at once, committed after a
+/// while, and answered only then. Commits can fail, and the process can end at any moment; what was committed and the
+/// send marks survive.
 final class DurableStore: VirtualStore {
     private final class Row {
         var machine: RecordMachine

@@ -1,7 +1,7 @@
 import Idempotency
 
-/// Watches claims, sends, executions and answers from the outside, and says which promise is broken. Knows the plan's policy, and
-/// nothing of the machines.
+/// Watches claims, sends, executions and answers from the outside, and says which promise is broken. Knows the plan's
+/// policy, and nothing of the machines.
 final class Oracle {
     private struct Attempt {
         var key: RecordKey
@@ -55,7 +55,9 @@ final class Oracle {
 
     /// The first octet of a request goes to the service: everything that was sent before under this key must allow it.
     func sent(_ claim: ClaimReference, now: UInt64) {
-        guard let current = attempts[claim.epoch] else { return onViolation("sent under epoch \(claim.epoch), which was not given") }
+        guard let current = attempts[claim.epoch] else {
+            return onViolation("sent under epoch \(claim.epoch), which was not given")
+        }
         if current.isSent { onViolation("epoch \(claim.epoch) is sent twice") }
         attempts[claim.epoch]?.isSent = true
         for epoch in epochs[claim.key] ?? [] where epoch != claim.epoch {
@@ -65,7 +67,8 @@ final class Oracle {
                 && (other.isReleased || (other.isSettled && now >= other.expiresAt) || other.isSettledByOperator
                     || (plan.policy.onUnknown == .resend && !other.isRecorded) || (plan.isHashed && other.isDelivered))
             if !mayRunAgain {
-                onViolation("key \(Oracle.number(of: claim.key)) is sent under epoch \(claim.epoch), after \(epoch): \(other)")
+                onViolation(
+                    "key \(Oracle.number(of: claim.key)) is sent under epoch \(claim.epoch), after \(epoch): \(other)")
             }
         }
     }
@@ -87,7 +90,9 @@ final class Oracle {
     /// What the proxy wants to be stored. A request that provably was not sent leaves its key free.
     func concluded(_ claim: ClaimReference, _ outcome: Outcome) {
         guard let attempt = attempts[claim.epoch] else { return }
-        if !attempt.isSent && outcome != .released { onViolation("epoch \(claim.epoch) was not sent, and ends as \(outcome)") }
+        if !attempt.isSent && outcome != .released {
+            onViolation("epoch \(claim.epoch) was not sent, and ends as \(outcome)")
+        }
     }
 
     /// The store has ended the claim, whatever it can keep of the outcome.
@@ -112,7 +117,9 @@ final class Oracle {
     /// A client gets a record.
     func replayed(_ answer: RecordedAnswer, epoch: UInt64, to request: ClientRequest) {
         replays += 1
-        guard let attempt = attempts[epoch] else { return onViolation("a replay of epoch \(epoch), which was not given") }
+        guard let attempt = attempts[epoch] else {
+            return onViolation("a replay of epoch \(epoch), which was not given")
+        }
         if attempt.key != request.key { onViolation("a replay of another key") }
         if attempt.fingerprint != request.fingerprint { onViolation("a replay of another payload") }
         if attempt.answer != answer { onViolation("a replay that is not the recorded answer of epoch \(epoch)") }
@@ -130,7 +137,9 @@ final class Oracle {
         guard plan.isStrict else { return }
         for (key, list) in executions {
             for execution in list.dropLast() where plan.policy.statuses[execution.status] != .release {
-                onViolation("key \(Oracle.number(of: key)) executes \(list.count) times, the first with status \(execution.status)")
+                onViolation(
+                    "key \(Oracle.number(of: key)) executes \(list.count) times, one with status \(execution.status)"
+                )
             }
         }
     }

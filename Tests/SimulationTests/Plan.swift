@@ -42,7 +42,8 @@ struct Plan {
     private mutating func planPolicy(_ random: inout SeededGenerator) {
         let waits: [UInt64] = [20, 100, 400, 2_000]
         policy.inFlight =
-            Int.random(in: 0..<5, using: &random) == 0 ? .reject : .wait(milliseconds: waits.randomElement(using: &random)!)
+            Int.random(in: 0..<5, using: &random) == 0
+            ? .reject : .wait(milliseconds: waits.randomElement(using: &random)!)
         policy.waitersMax = .random(in: 1...4, using: &random)
         policy.onUnknown = Int.random(in: 0..<5, using: &random) == 0 ? .resend : .hold
         policy.onStoreError = Int.random(in: 0..<5, using: &random) == 0 ? .pass : .reject
@@ -73,7 +74,8 @@ struct Plan {
 
     /// Nothing in the policy lets a key run twice, except a status on the release list.
     var isStrict: Bool {
-        policy.onUnknown == .hold && policy.onStoreError == .reject && policy.retentionMilliseconds > 1_000_000 && !isHashed
+        policy.onUnknown == .hold && policy.onStoreError == .reject && policy.retentionMilliseconds > 1_000_000
+            && !isHashed
             && !operatorActs
     }
 }

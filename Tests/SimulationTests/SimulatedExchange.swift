@@ -1,7 +1,7 @@
 import Idempotency
 
-/// Drives the production `Attempt` the way the proxy's `Exchange` does (Exchange+Attempt.swift, Exchange+Forward.swift): the same
-/// events, the same one switch over its actions, and nothing of sockets.
+/// Drives the production `Attempt` the way the proxy's `Exchange` does (Exchange+Attempt.swift,
+/// Exchange+Forward.swift): the same events, the same one switch over its actions, and nothing of sockets.
 final class SimulatedExchange {
     let id: UInt64
     let worker: Int
@@ -42,7 +42,8 @@ final class SimulatedExchange {
     private func makeClaim() -> Claim {
         let policy = simulation.plan.policy
         var claim = Claim(
-            key: request.key, fingerprint: request.fingerprint, kind: simulation.plan.isHashed ? .hash : .token, route: "/",
+            key: request.key, fingerprint: request.fingerprint, kind: simulation.plan.isHashed ? .hash : .token,
+            route: "/",
             retentionMilliseconds: policy.retentionMilliseconds)
         claim.joins = policy.inFlight != .reject
         claim.waitersMax = policy.waitersMax

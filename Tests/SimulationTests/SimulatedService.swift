@@ -62,9 +62,12 @@ final class SimulatedService {
             if simulation.chance(plan.resetBeforeExecution) { return send(.lost, to: link, 0...10) }
             let status = simulation.pick(plan.statuses) ?? 201
             let number = simulation.oracle.executed(request.key, status: status)
-            simulation.note { "the service executes key \(Oracle.number(of: request.key)) as \(number), status \(status)" }
+            simulation.note {
+                "the service executes key \(Oracle.number(of: request.key)) as \(number), status \(status)"
+            }
             let answer = RecordedAnswer(
-                status: UInt16(status), framing: .length, fieldLines: Self.mark(request), body: Array("execution \(number)".utf8))
+                status: UInt16(status), framing: .length, fieldLines: Self.mark(request),
+                body: Array("execution \(number)".utf8))
             if simulation.chance(plan.noAnswer) { return }
             if simulation.chance(plan.resetBeforeAnswer) { return send(.lost, to: link, 0...100) }
             reply(answer, to: link)

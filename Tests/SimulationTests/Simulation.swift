@@ -1,8 +1,8 @@
 import Idempotency
 import TestSupport
 
-/// One run: clients, a proxy that drives the production machines, a store, a service, and an oracle that watches. All time is virtual
-/// and all chance comes from the seed, so that a seed is a run.
+/// One run: clients, a proxy that drives the production machines, a store, a service, and an oracle that watches. All
+/// time is virtual and all chance comes from the seed, so that a seed is a run.
 final class Simulation {
     let seed: UInt64
     let plan: Plan

@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The production machines under a virtual clock, with seeded clients and faults. `ONCEGATE_SEEDS` sets how many seeds are run, `SEED`
-/// runs one again and prints what happened in it.
+/// The production machines under a virtual clock, with seeded clients and faults. `ONCEGATE_SEEDS` sets how many seeds
+/// are run, `SEED` runs one again and prints what happened in it.
 @Suite struct SimulationTests {
     private static let slices: UInt64 = 8
     private static let seeds = number("ONCEGATE_SEEDS") ?? 2_000

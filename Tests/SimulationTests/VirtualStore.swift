@@ -76,7 +76,8 @@ final class MemoryStore: VirtualStore {
             default: fingerprint = fingerprints[claim.key] ?? Fingerprint(words: (0, 0, 0, 0))
             }
             fingerprints[claim.key] = fingerprint
-            simulation.oracle.claimed(claim.key, fingerprint, epoch: claim.epoch, expiresAt: record.expiresAtMilliseconds)
+            simulation.oracle.claimed(
+                claim.key, fingerprint, epoch: claim.epoch, expiresAt: record.expiresAtMilliseconds)
         }
         switch request {
         case .complete(let claim, let outcome, let address):

@@ -2,7 +2,8 @@ import Glibc
 import HTTP
 import Transport
 
-/// Asks the admin listener of a running proxy one thing: one connection, one request, one answer. Blocks, for at most ten seconds.
+/// Asks the admin listener of a running proxy one thing: one connection, one request, one answer. Blocks, for at most
+/// ten seconds.
 struct AdminClient {
     struct Answer {
         var status: UInt16
@@ -26,7 +27,9 @@ struct AdminClient {
     /// - Parameters:
     ///   - target: path and query; visible ASCII.
     ///   - fields: whole lines, each with its CRLF.
-    func ask(_ method: RequestHead.Method, _ target: String, fields: [UInt8] = [], body: [UInt8] = []) throws(Failure) -> Answer {
+    func ask(_ method: RequestHead.Method, _ target: String, fields: [UInt8] = [], body: [UInt8] = []) throws(Failure)
+        -> Answer
+    {
         let deadline = Instant.current().adding(milliseconds: AdminClient.timeoutMilliseconds)
         let descriptor = try connect()
         defer { close(descriptor) }
@@ -34,7 +37,8 @@ struct AdminClient {
         return try receive(on: descriptor, method, until: deadline)
     }
 
-    private func request(_ method: RequestHead.Method, _ target: String, _ fields: [UInt8], _ body: [UInt8]) -> [UInt8] {
+    private func request(_ method: RequestHead.Method, _ target: String, _ fields: [UInt8], _ body: [UInt8]) -> [UInt8]
+    {
         var octets: [UInt8] = []
         let name = Array((method == .post ? "POST" : "GET").utf8)
         HTTP1Serialiser.requestLine(method: name.span, target: Array(target.utf8).span, to: &octets)
@@ -81,7 +85,9 @@ struct AdminClient {
         }
     }
 
-    private func receive(on descriptor: Int32, _ method: RequestHead.Method, until deadline: Instant) throws(Failure) -> Answer {
+    private func receive(on descriptor: Int32, _ method: RequestHead.Method, until deadline: Instant) throws(Failure)
+        -> Answer
+    {
         var reader = AnswerReader(method: method)
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {

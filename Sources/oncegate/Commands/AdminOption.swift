@@ -7,12 +7,14 @@ struct AdminOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The proxy's admin listener: host:port, [v6]:port or unix:/path.",
-            discussion: "Without it and without -c: the admin socket of 'oncegate run --upstream'.", valueName: "address"))
+            discussion: "Without it and without -c: the admin socket of 'oncegate run --upstream'.",
+            valueName: "address"))
     var admin: String?
 
     @Option(
         name: [.customShort("c"), .customLong("config")],
-        help: ArgumentHelp("The configuration of the proxy, which says where its admin listener is.", valueName: "file"),
+        help: ArgumentHelp(
+            "The configuration of the proxy, which says where its admin listener is.", valueName: "file"),
         completion: .file(extensions: ["conf"]))
     var config: String?
 
@@ -29,7 +31,8 @@ struct AdminOption: ParsableArguments {
             let answer = try request(try client())
             guard accepted.contains(answer.status) else {
                 let text = String(answer.text.prefix { !$0.isNewline })
-                throw AdminClient.Failure(description: text.isEmpty ? "the admin listener answered \(answer.status)" : text)
+                throw AdminClient.Failure(
+                    description: text.isEmpty ? "the admin listener answered \(answer.status)" : text)
             }
             return answer
         } catch {
@@ -60,7 +63,8 @@ struct AdminOption: ParsableArguments {
     /// A numeric address or a path as it stands, a host name by its first address.
     static func address(_ text: String) throws(AdminClient.Failure) -> SocketAddress {
         if let address = SocketAddress.parse(text) { return address }
-        guard !text.hasPrefix("unix:"), let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]),
+        guard !text.hasPrefix("unix:"), let colon = text.lastIndex(of: ":"),
+            let port = UInt16(text[text.index(after: colon)...]),
             colon > text.startIndex, !text[..<colon].contains(where: { "[]:/".contains($0) })
         else {
             throw AdminClient.Failure(description: "'\(text)' is no address: host:port, [v6]:port or unix:/path")

@@ -14,12 +14,15 @@ struct HealthcheckCommand: ParsableCommand {
     var live = false
 
     func run() throws {
-        let answer = try admin.ask({ client throws(AdminClient.Failure) in
-            try client.ask(.get, live ? "/livez" : "/readyz")
-        }, accepted: [200, 503])
+        let answer = try admin.ask(
+            { client throws(AdminClient.Failure) in
+                try client.ask(.get, live ? "/livez" : "/readyz")
+            }, accepted: [200, 503])
         guard answer.status == 200 else {
             var reasons: [String] = []
-            if case .object(let members)? = JSONReader.value(of: answer.content), case .array(let texts)? = members["reasons"] {
+            if case .object(let members)? = JSONReader.value(of: answer.content),
+                case .array(let texts)? = members["reasons"]
+            {
                 reasons = texts.compactMap(\.string)
             }
             Terminal.error("oncegate: not ready" + (reasons.isEmpty ? "" : ": " + reasons.joined(separator: ", ")))

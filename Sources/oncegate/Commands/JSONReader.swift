@@ -92,7 +92,9 @@ struct JSONReader {
 
     private mutating func word() throws(Malformed) -> JSONValue {
         let start = index
-        while let octet = current, Character(Unicode.Scalar(octet)).isLetter || (0x2B...0x39).contains(octet), octet != 0x2C {
+        while let octet = current, Character(Unicode.Scalar(octet)).isLetter || (0x2B...0x39).contains(octet),
+            octet != 0x2C
+        {
             index += 1
         }
         let text = String(decoding: octets[start..<index], as: UTF8.self)

@@ -17,7 +17,8 @@ struct RecordLine: Equatable {
     /// Nil when members are missing.
     init?(_ value: JSONValue) {
         guard case .object(let members) = value, let key = members["key"]?.string, let state = members["state"]?.string,
-            let route = members["route"]?.string, let kind = members["kind"]?.string, let age = members["age_ms"]?.integer,
+            let route = members["route"]?.string, let kind = members["kind"]?.string,
+            let age = members["age_ms"]?.integer,
             let claimedAt = members["claimed_at_ms"]?.integer, let expiresAt = members["expires_at_ms"]?.integer
         else { return nil }
         self.key = key
@@ -85,7 +86,9 @@ extension RecordLine {
 
     /// Nothing that a record holds may steer the operator's terminal.
     private static func printable(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "?" : $0 }))
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "?" : $0 }))
     }
 }
 

@@ -7,7 +7,8 @@ struct RecordsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "records",
         abstract: "See and resolve the records of the running proxy.",
-        discussion: "Metadata only: no client's token, no field and no body leaves the proxy. Every decision is in its log.",
+        discussion:
+            "Metadata only: no client's token, no field and no body leaves the proxy. Every decision is in its log.",
         subcommands: [List.self, Show.self, Release.self, Forget.self, Resolve.self]
     )
 
@@ -35,7 +36,8 @@ struct RecordsCommand: ParsableCommand {
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "List records, oldest first.",
-            discussion: "Records in the state 'unknown' wait for an operator: see 'records resolve' and 'records release'.")
+            discussion:
+                "Records in the state 'unknown' wait for an operator: see 'records resolve' and 'records release'.")
 
         /// What the admin API gives at most.
         static let countMax = 10_000
@@ -55,7 +57,9 @@ struct RecordsCommand: ParsableCommand {
         var json = false
 
         func validate() throws {
-            guard (1...List.countMax).contains(limit) else { throw ValidationError("--limit must be 1 to \(List.countMax)") }
+            guard (1...List.countMax).contains(limit) else {
+                throw ValidationError("--limit must be 1 to \(List.countMax)")
+            }
             if let route, !List.canStandInQuery(route), json {
                 throw ValidationError("--json cannot be combined with --route '\(route)': filter the list instead")
             }
@@ -66,7 +70,8 @@ struct RecordsCommand: ParsableCommand {
             if let state { parameters.append("state=\(state.rawValue)") }
             var filtersHere = false
             if let route {
-                // The admin API takes a query as it stands; a name that cannot stand there is looked for in the whole list.
+                // The admin API takes a query as it stands; a name that cannot stand there is looked for in the whole
+                // list.
                 filtersHere = !List.canStandInQuery(route)
                 if !filtersHere { parameters.append("route=\(route)") }
             }
@@ -74,7 +79,9 @@ struct RecordsCommand: ParsableCommand {
             let target = "/records?" + parameters.joined(separator: "&")
             let answer = try admin.ask { client throws(AdminClient.Failure) in try client.ask(.get, target) }
             if json { return print(answer.text, terminator: "") }
-            guard case .array(let values)? = JSONReader.value(of: answer.content) else { throw RecordsCommand.notUnderstood() }
+            guard case .array(let values)? = JSONReader.value(of: answer.content) else {
+                throw RecordsCommand.notUnderstood()
+            }
             var lines = values.compactMap { RecordLine($0) }
             guard lines.count == values.count else { throw RecordsCommand.notUnderstood() }
             if filtersHere { lines = Array(lines.filter { $0.route == route }.prefix(limit)) }
@@ -98,7 +105,9 @@ struct RecordsCommand: ParsableCommand {
         var json = false
 
         func run() throws {
-            let answer = try admin.ask { client throws(AdminClient.Failure) in try client.ask(.get, "/records/\(record.key)") }
+            let answer = try admin.ask { client throws(AdminClient.Failure) in
+                try client.ask(.get, "/records/\(record.key)")
+            }
             if json { return print(answer.text, terminator: "") }
             guard let line = JSONReader.value(of: answer.content).flatMap({ RecordLine($0) }) else {
                 throw RecordsCommand.notUnderstood()
@@ -124,7 +133,8 @@ struct RecordsCommand: ParsableCommand {
 
     struct Forget: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Remove a record that is not in flight: the next attempt runs, whatever became of the earlier one.")
+            abstract:
+                "Remove a record that is not in flight: the next attempt runs, whatever became of the earlier one.")
 
         @OptionGroup var admin: AdminOption
         @OptionGroup var record: KeyArgument
@@ -154,7 +164,9 @@ struct RecordsCommand: ParsableCommand {
         @Option(help: ArgumentHelp("The answer's body.", valueName: "text"))
         var body: String?
 
-        @Option(help: ArgumentHelp("A file with the answer's body; '-' = standard input.", valueName: "file"), completion: .file())
+        @Option(
+            help: ArgumentHelp("A file with the answer's body; '-' = standard input.", valueName: "file"),
+            completion: .file())
         var bodyFile: String?
 
         func validate() throws {
@@ -211,7 +223,9 @@ struct RecordsCommand: ParsableCommand {
 
     // MARK: Helpers
 
-    fileprivate static func decide(_ admin: AdminOption, _ target: String, fields: [UInt8] = [], body: [UInt8] = []) throws {
+    fileprivate static func decide(_ admin: AdminOption, _ target: String, fields: [UInt8] = [], body: [UInt8] = [])
+        throws
+    {
         _ = try admin.ask { client throws(AdminClient.Failure) in
             try client.ask(.post, target, fields: fields, body: body)
         }
