@@ -8,12 +8,14 @@ final class EmbeddedHarness: Sendable {
     let store: EmbeddedStore
     let replies = Replies()
     let clock = TestClock()
+    let lockPath: String
     private let calls: StoreCalls
 
     init(_ directory: TemporaryDirectory, _ adjust: (inout EmbeddedStoreOptions) -> Void = { _ in }) throws {
         var options = EmbeddedStoreOptions(directory: directory.path + "/store")
         options.clock = clock.storeClock
         adjust(&options)
+        lockPath = options.directory + "/lock"
         let replies = replies
         store = try EmbeddedStore(options: options) { replies.take(worker: $0, $1) }
         calls = StoreCalls(store: store, replies: replies)
@@ -35,10 +37,12 @@ final class EmbeddedHarness: Sendable {
 
 /// Drops the store as it is; returns when its files are given up, as they are after kill -9.
 func crash(_ harness: inout EmbeddedHarness?) {
-    weak let store = harness?.store
+    guard let lock = harness?.lockPath else { return }
     harness = nil
-    // The storage queue may still hold it for the rest of a batch.
-    while store != nil { sched_yield() }
+    // The storage queue may still hold the store for the rest of a batch.
+    let descriptor = open(lock, O_RDWR)
+    defer { close(descriptor) }
+    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 { sched_yield() }
 }
 
 // MARK: Files

@@ -65,6 +65,12 @@ final class StorageCore {
         publish()
     }
 
+    deinit {
+        // The directory is held for as long as its files are open.
+        engine = nil
+        directory = nil
+    }
+
     /// Decides requests; `finishBatch` makes them durable.
     func handle(_ requests: [StoreRequest]) {
         now = clock.milliseconds()
