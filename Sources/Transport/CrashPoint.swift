@@ -47,6 +47,10 @@ package enum CrashPoint: String, Sendable, CaseIterable {
         if let armed, armed.point == point { armed.count() }
     }
 
+    /// Whether a test asked for this point: then what comes before it must really have happened, sends above all.
+    @inline(__always)
+    package static func isArmed(_ point: CrashPoint) -> Bool { armed?.point == point }
+
     private final class Armed: Sendable {
         let point: CrashPoint
         let remaining: Atomic<Int>

@@ -772,10 +772,10 @@ extension Golden {
 
             """,
             """
-            proxy.conf:6:19: error: 'retention' is shorter than 'route_timeout' (2m)
+            proxy.conf:6:19: warning: 'retention' is shorter than 'route_timeout' (2m)
                 6 |         retention 60s;
-                  |                   ^~~ the record would end before its attempt
-            1 error
+                  |                   ^~~ retention runs from the claim: a slow answer's record may end at once
+            1 warning
             """),
         Golden(
             "routeTimeoutOff",

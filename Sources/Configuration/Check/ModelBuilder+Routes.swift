@@ -128,9 +128,9 @@ extension ModelBuilder {
         }
         let text = Unit.text(limit, in: Unit.durations)
         if inner.duration("retention") < limit, let place = inner.given("retention") ?? timeout {
-            log.error(
+            log.warning(
                 place.place(0), "'retention' is shorter than 'route_timeout' (\(text))",
-                hint: "the record would end before its attempt")
+                hint: "retention runs from the claim: a slow answer's record may end at once")
         }
         if let wait = inner.given("in_flight"), case .duration(let milliseconds) = wait.values.last,
             milliseconds > limit

@@ -95,14 +95,30 @@ struct AdminRequest {
 
     var path: String { String(decoding: head.fields.octets[head.path.bounds], as: UTF8.self) }
 
-    /// The query's parameters as they stand; the admin API needs no escapes.
+    /// The query's parameters, escapes and `+` decoded; of equal names the last.
     var parameters: [String: String] {
         var found: [String: String] = [:]
-        for pair in String(decoding: head.fields.octets[head.query.bounds], as: UTF8.self).split(separator: "&") {
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            found[String(parts[0])] = parts.count > 1 ? String(parts[1]) : ""
+        for pair in head.fields.octets[head.query.bounds].split(separator: UInt8(ascii: "&")) {
+            let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            found[AdminRequest.decoded(parts[0])] = parts.count > 1 ? AdminRequest.decoded(parts[1]) : ""
         }
         return found
+    }
+
+    private static func decoded(_ text: ArraySlice<UInt8>) -> String {
+        var octets: [UInt8] = []
+        var rest = text
+        while let octet = rest.popFirst() {
+            if octet == UInt8(ascii: "%"), rest.count >= 2,
+                let escaped = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
+                octets.append(escaped)
+                rest = rest.dropFirst(2)
+            } else {
+                octets.append(octet == UInt8(ascii: "+") ? UInt8(ascii: " ") : octet)
+            }
+        }
+        return String(decoding: octets, as: UTF8.self)
     }
 
     /// The values of every line of a field.

@@ -143,7 +143,7 @@ final class AdminHandler {
             // The audit: who may reach the admin listener may decide, and every decision is in the log.
             environment.log.info(
                 "record resolved by operator", .string("action", action), .string("key", key.hexadecimal),
-                .string("result", "\(result)"))
+                .int("status", AdminHandler.answer(to: result).status))
             connection.answer(AdminHandler.answer(to: result))
         }
     }
@@ -169,6 +169,11 @@ final class AdminHandler {
             }
             let name = Array(value[..<colon])
             let content = value[(colon + 1)...].drop { $0 == UInt8(ascii: " ") }
+            switch KnownField(named: name.span) {
+            case .contentLength, .transferEncoding, .connection:
+                throw StartError("Answer-Field must not frame the answer: its length follows from the content")
+            default: break
+            }
             guard HTTP1Serialiser.field(name: name.span, value: Array(content).span, to: &lines) else {
                 throw StartError("Answer-Field holds an invalid name or value")
             }

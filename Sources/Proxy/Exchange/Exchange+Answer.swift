@@ -160,7 +160,6 @@ extension Exchange {
         downstream.write(contentsOf: held)
         held.removeAll(keepingCapacity: true)
         pauseUpstreamIfFull(downstream)
-        CrashPoint.reach(.replyHalf)
     }
 
     /// The service waits for a client that reads more slowly than it writes.
@@ -201,6 +200,11 @@ extension Exchange {
         if let downstream {
             if !held.isEmpty {
                 isAnswerStarted = true
+                if CrashPoint.isArmed(.replyHalf) {
+                    downstream.write(contentsOf: Array(held[..<(held.count / 2)]))
+                    downstream.flush()
+                    CrashPoint.reach(.replyHalf)
+                }
                 downstream.write(contentsOf: held)
             }
             if clientFraming == .chunked {
@@ -210,7 +214,9 @@ extension Exchange {
                 downstream.write(contentsOf: context.scratch)
             }
             noteDelivery(downstream)
+            if CrashPoint.isArmed(.replySent) { downstream.flush() }
         }
+        CrashPoint.reach(.replySent)
         finish()
     }
 

@@ -6,7 +6,9 @@ extension Exchange {
 
     /// The proxy stops now: an attempt whose request may have been sent ends as unknown, everything else just ends.
     func abandon() {
+        var failure = Attempt.Failure.notSent(.draining)
         if let upstream {
+            if upstream.hasSentAnyOctet { failure = .broken }
             self.upstream = nil
             upstream.end()
         }
@@ -16,6 +18,6 @@ extension Exchange {
         }
         let clientWaits = !isClientDone
         let partSent = isAnswerStarted
-        run { $0.attemptFailed(.broken, clientWaits: clientWaits, partSent: partSent) }
+        run { $0.attemptFailed(failure, clientWaits: clientWaits, partSent: partSent) }
     }
 }

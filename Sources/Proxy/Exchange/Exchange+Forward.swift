@@ -62,6 +62,8 @@ extension Exchange {
     }
 
     private func sendCollectedBody(_ upstream: UpstreamConnection, _ framing: BodyFraming) {
+        if CrashPoint.isArmed(.requestHalf) { upstream.flush() }
+        CrashPoint.reach(.requestHalf)
         if case .chunked = framing {
             if !body.isEmpty {
                 context.scratch.removeAll(keepingCapacity: true)
@@ -138,9 +140,9 @@ extension Exchange {
     /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead already
     /// (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
-        guard !hasAnswerHead, let route, downstream != nil || isCovered, routeDeadline > context.worker.now else {
-            return false
-        }
+        guard !hasAnswerHead, !isClientDone, let route, downstream != nil || isCovered,
+            routeDeadline > context.worker.now
+        else { return false }
         if nothingSent && !wasReused {
             triedServers.insert(server)
             guard triedServers.count < route.pool.serverCount, isReplayable else { return false }
@@ -149,7 +151,8 @@ extension Exchange {
             return true
         }
         guard wasReused, !hasRetriedFresh, isReplayable else { return false }
-        guard nothingSent || (head.method.isSafe && head.framing == .none && isDead(failure)) else { return false }
+        let isSafeToRepeat = !isCovered && head.method.isSafe && head.framing == .none && isDead(failure)
+        guard nothingSent || isSafeToRepeat else { return false }
         hasRetriedFresh = true
         context.telemetry.upstreamRetried(route.pool)
         startForwarding(fresh: true)

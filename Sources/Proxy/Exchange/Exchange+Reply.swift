@@ -91,7 +91,6 @@ extension Exchange {
             downstream.write(contentsOf: context.scratch)
         }
         timeline.bytesToClient = UInt64(headBytes + answer.body.count)
-        CrashPoint.reach(.replySent)
         finish()
     }
 }

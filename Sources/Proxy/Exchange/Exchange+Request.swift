@@ -10,7 +10,9 @@ extension Exchange {
             refuseMalformed(problem.0, problem.1)
             return
         }
-        guard let index = context.rules.router.route(host: head[head.authority], path: path.span) else {
+        // `OPTIONS *` concerns the server as a whole: the route for everything takes it.
+        let routed = head.form == .asterisk ? WireText.root : path
+        guard let index = context.rules.router.route(host: head[head.authority], path: routed.span) else {
             refuse(.noRoute, nil)
             return
         }

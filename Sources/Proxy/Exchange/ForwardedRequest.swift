@@ -58,7 +58,14 @@ enum ForwardedRequest {
         case .absolute:
             output.append(head[head.methodRange])
             output.append(UInt8(ascii: " "))
-            if head.path.isEmpty { output.append(UInt8(ascii: "/")) } else { output.append(head[head.path]) }
+            if head.method == .options && head.isAuthorityOnly {
+                // RFC 9112 §3.2.4: without path and query it asks about the server as a whole.
+                output.append(UInt8(ascii: "*"))
+            } else if head.path.isEmpty {
+                output.append(UInt8(ascii: "/"))
+            } else {
+                output.append(head[head.path])
+            }
             if head.hasQuery {
                 output.append(UInt8(ascii: "?"))
                 output.append(head[head.query])
@@ -79,7 +86,7 @@ enum ForwardedRequest {
         output.append(contentsOf: client.text)
         output.append(contentsOf: WireText.lineEnd)
         if !client.isTrusted || !head.fields.contains(.xForwardedProto) { output.append(contentsOf: forwardedProtoLine) }
-        if !client.isTrusted || !head.fields.contains(.xForwardedHost) {
+        if !head.authority.isEmpty && (!client.isTrusted || !head.fields.contains(.xForwardedHost)) {
             output.append(contentsOf: forwardedHostPrefix)
             output.append(head[head.authority])
             output.append(contentsOf: WireText.lineEnd)

@@ -52,7 +52,7 @@ final class Route {
         for line in fields.lines where line.known == .other {
             let name = fields.name(line)
             guard name.containsUnderscore else { continue }
-            for guarded in guardedNames where name.equalsFolded(guarded) {
+            for guarded in guardedNames where name.equalsWithUnderscores(guarded) {
                 return "A field name with underscores stands for one that the proxy manages."
             }
         }
@@ -114,13 +114,14 @@ extension Span<UInt8> {
         return false
     }
 
-    /// ASCII letters compare without case; `lowercase` is in lower case.
-    func equalsFolded(_ lowercase: [UInt8]) -> Bool {
-        guard count == lowercase.count else { return false }
+    /// ASCII letters compare without case, and `-` as `_`; `folded` is in lower case and holds no `-`.
+    func equalsWithUnderscores(_ folded: [UInt8]) -> Bool {
+        guard count == folded.count else { return false }
         for index in indices {
-            let octet = self[index]
-            let folded = octet >= 0x41 && octet <= 0x5A ? octet | 0x20 : octet
-            if folded != lowercase[index] { return false }
+            var octet = self[index]
+            if octet >= 0x41 && octet <= 0x5A { octet |= 0x20 }
+            if octet == UInt8(ascii: "-") { octet = UInt8(ascii: "_") }
+            if octet != folded[index] { return false }
         }
         return true
     }
@@ -141,4 +142,9 @@ extension RequestHead.Method {
         case .connect, .post, .put, .delete, .patch, .other: false
         }
     }
+}
+
+extension RequestHead {
+    /// An absolute-form target that ends with its authority: the parser then takes a slash before it for the path.
+    var isAuthorityOnly: Bool { form == .absolute && path.start < authority.start && !hasQuery }
 }

@@ -89,8 +89,10 @@ package struct Router: ~Copyable {
     private static func hostName(_ authority: Span<UInt8>) -> Span<UInt8> {
         var end = authority.count
         while end > 0, authority[end - 1] >= UInt8(ascii: "0"), authority[end - 1] <= UInt8(ascii: "9") { end -= 1 }
-        guard end > 0, authority[end - 1] == UInt8(ascii: ":") else { return authority }
-        return authority.extracting(0..<(end - 1))
+        end = end > 0 && authority[end - 1] == UInt8(ascii: ":") ? end - 1 : authority.count
+        // The name with a dot at its end is the same name (RFC 3986 §3.2.2).
+        if end > 1, authority[end - 1] == UInt8(ascii: ".") { end -= 1 }
+        return authority.extracting(0..<end)
     }
 
     /// `lowercase` is already in lower case.

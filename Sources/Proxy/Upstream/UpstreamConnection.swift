@@ -61,6 +61,7 @@ final class UpstreamConnection: StreamChannel {
     func detach(requestIsComplete: Bool, hasLeftover: Bool) {
         exchange = nil
         let isClean = phase == .awaitingHead && decoder.isEnd && requestIsComplete && !hasLeftover && queuedOutputBytes == 0
+        pool.serverAnswered(server)
         if keepsAlive && isClean {
             phase = .idle
             pool.checkIn(self)
@@ -129,6 +130,11 @@ final class UpstreamConnection: StreamChannel {
 
     /// Returns the octets consumed, nil when more are needed or the connection is no longer in use.
     private func receiveHead(_ octets: Span<UInt8>, _ exchange: Exchange) -> Int? {
+        guard hasSentAnyOctet else {
+            // RFC 9112 §9.2: an answer to a request of which nothing was sent answers something else.
+            fail(exchange, .extraOctets)
+            return octets.count
+        }
         let consumed: Int?
         do {
             consumed = try parser.parse(octets, requestMethod: exchange.head.method, into: &exchange.answerHead)

@@ -120,7 +120,8 @@ final class UpstreamPool {
     private func choose(excluding tried: Set<Int>, backup: Bool) -> Int? {
         var best: Int?
         let start = next
-        if settings.balance == .roundRobin { next = (next + 1) % servers.count }
+        // Least requests begins its comparison at another server each time, so that ties are spread.
+        if settings.balance != .first { next = (next + 1) % servers.count }
         for step in servers.indices {
             let candidate = settings.balance == .first ? step : (start + step) % servers.count
             guard servers[candidate].settings.isBackup == backup, isUsable(candidate, tried) else { continue }
@@ -145,7 +146,6 @@ final class UpstreamPool {
     func checkIn(_ connection: UpstreamConnection) {
         let server = connection.server
         servers[server].active -= 1
-        servers[server].consecutiveFailures = 0
         if servers[server].idle.count >= settings.idleConnectionsMax || context.isDraining || isRetired {
             servers[server].active += 1
             connection.end()
@@ -162,6 +162,11 @@ final class UpstreamPool {
         } else {
             servers[server].active -= 1
         }
+    }
+
+    /// A whole answer came: earlier failures no longer count.
+    func serverAnswered(_ server: Int) {
+        servers[server].consecutiveFailures = 0
     }
 
     /// A connection could not be made, or broke while an exchange used it.
