@@ -53,7 +53,7 @@ final class Bench {
         context = try worker.performAndWait {
             let registry = MetricRegistry(names: ConfiguredNames(routes: ["/"], upstreams: ["service"]))
             let plan = RulesPlan(
-                settings: settings, addresses: [[]], health: [UpstreamHealth()], routeLabels: [0], upstreamLabels: [0])
+                settings: settings, addresses: [Array(repeating: [], count: list.count)], health: [UpstreamHealth()], routeLabels: [0], upstreamLabels: [0])
             let log = AccessLog(.off, sink: nil, names: ConfiguredNames())
             return try WorkerContext(
                 worker: worker, plan: plan, store: store, shared: shared, resolver: Resolver(queue: BlockingQueue()),

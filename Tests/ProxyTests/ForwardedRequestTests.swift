@@ -135,9 +135,7 @@ import Testing
     /// RFC 9112 §3.2.4: the last proxy sends `*` for an absolute target with neither path nor query.
     @Test func optionsForTheWholeServerInAbsoluteForm() throws {
         let head = try Forwarding().head("OPTIONS http://h HTTP/1.1", "Host: h")
-        withKnownIssue("The parser gives '/' for the empty path; that it was empty is lost.") {
-            #expect(head.hasPrefix("OPTIONS * HTTP/1.1\r\n"))
-        }
+        #expect(head.hasPrefix("OPTIONS * HTTP/1.1\r\n"))
     }
 
     @Test func http10WithoutHost() throws {
@@ -145,7 +143,7 @@ import Testing
             try Forwarding().head("GET /x HTTP/1.0")
                 == text(
                     "GET /x HTTP/1.1", "Host: service:8080", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http",
-                    "X-Forwarded-Host: ", "Via: 1.0 oncegate"))
+                    "Via: 1.0 oncegate"))
     }
 
     @Test func theHostFieldIsTheRoutes() throws {
@@ -273,11 +271,7 @@ import Testing
             let end = try parser.parse(raw.span, into: &head)
             #expect(end == raw.count)
             let isFound = context.rules.routes[0].guardedFieldCollision(head.fields) != nil
-            withKnownIssue("A name that mixes '-' and '_' is not found.") {
-                #expect(isFound)
-            } when: {
-                name.contains("-")
-            }
+            #expect(isFound)
             head.fields.lines.removeLast()
             #expect(context.rules.routes[0].guardedFieldCollision(head.fields) == nil)
         }
