@@ -72,8 +72,11 @@ package final class EmbeddedStore: RecordStore {
 
     /// One batch, and the next behind whatever else waits for the queue.
     private func drain() {
-        guard let requests = take() else { return }
-        handle(requests)
+        for _ in 0..<EmbeddedLimits.batchesPerTurn {
+            guard let requests = take() else { return }
+            handle(requests)
+        }
+        // Upkeep and operators get their turn, however much is submitted.
         queue.async { self.drain() }
     }
 

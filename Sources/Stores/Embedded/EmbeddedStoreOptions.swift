@@ -45,6 +45,8 @@ enum EmbeddedLimits {
     static let reopenDelayMillisecondsMax = 5000
     /// Time between two looks for what has expired.
     static let upkeepIntervalMilliseconds = 1000
+    /// Batches before other work of the storage queue gets its turn.
+    static let batchesPerTurn = 16
     /// Concurrency from which `commitDelay` applies.
     static let commitDelayOpenClaimsMin = 4
 }

@@ -28,6 +28,15 @@ struct RecordIndex {
         shards[Self.shard(of: hash)].forEach(hash: hash, body)
     }
 
+    func contains(hash: UInt64) -> Bool {
+        var isFound = false
+        forEach(hash: hash) { _ in
+            isFound = true
+            return true
+        }
+        return isFound
+    }
+
     func contains(hash: UInt64, id: UInt64) -> Bool {
         var isFound = false
         forEach(hash: hash) { candidate in

@@ -145,6 +145,10 @@ final class StorageCore {
         if !held.isEmpty, let record = held[claim.key] {
             return decide(claim, address, standing: record.row, isFree: record.isFree, isWaiting: isWaiting)
         }
+        // Most claims are new, and the index alone knows that.
+        guard index.contains(hash: claim.key.indexHash) else {
+            return decide(claim, address, standing: nil, isWaiting: isWaiting)
+        }
         if let row = cache.row(of: claim.key) {
             return decide(claim, address, standing: row, isWaiting: isWaiting)
         }
