@@ -117,6 +117,9 @@ package struct Attempt: Sendable {
 
     // MARK: Events
 
+    /// Gives the machine one event, in place.
+    package mutating func apply(_ event: (inout Attempt) -> Action) -> Action { event(&self) }
+
     /// The store answered the claim, or, later, the join.
     package mutating func claimAnswered(_ result: StoreResult) -> Action {
         switch state {

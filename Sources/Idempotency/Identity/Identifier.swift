@@ -11,7 +11,7 @@
 /// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
 /// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,
 /// `user-agent`, tracing).
-package struct Identifier: Sendable {
+package final class Identifier: Sendable {
     /// Changes with every change of what is hashed, so that records of two forms never meet.
     static let formatVersion: UInt32 = 1
 

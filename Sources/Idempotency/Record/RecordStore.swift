@@ -85,7 +85,8 @@ package struct Claim: Sendable, Equatable {
 
 /// How an attempt ended.
 package enum Outcome: Sendable, Equatable {
-    case answered(RecordedAnswer)
+    /// Behind a reference, because an outcome passes through many hands and its arrays would be counted at each.
+    indirect case answered(RecordedAnswer)
     /// The answer was larger than the record limit.
     case notKept(Tombstone)
     /// A byte may have reached the service, and no whole answer came back.

@@ -22,10 +22,10 @@ final class DownstreamConnection: StreamChannel {
     /// Lives as long as the process, as its worker does.
     let context: WorkerContext
     let listener: Int
-    private(set) var exchange: Exchange?
-    private var phase: Phase = .head
-    private var parser: RequestParser
-    private var decoder = BodyDecoder(framing: .none)
+    @exclusivity(unchecked) private(set) var exchange: Exchange?
+    @exclusivity(unchecked) private var phase: Phase = .head
+    @exclusivity(unchecked) private var parser: RequestParser
+    @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var headHasBegun = false
     private var requestsServed = 0
     /// Octets still skipped in `draining` and `lingering`.

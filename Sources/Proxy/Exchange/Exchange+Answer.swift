@@ -108,7 +108,7 @@ extension Exchange {
 
     private func setResponseIdleDeadline() {
         guard let route else { return }
-        upstream?.deadline = earlier(context.worker.now.adding(milliseconds: route.settings.timeouts.responseIdle))
+        upstream?.deadline = earlier(context.worker.now.adding(milliseconds: route.timeouts.responseIdle))
     }
 
     /// Towards the client: at once where the exchange passes through, else first into `held`.
@@ -134,7 +134,7 @@ extension Exchange {
             recording.digest = digest
             return
         }
-        let limit = route?.policy?.recordBodyBytesMax ?? 0
+        let limit = route?.recordBodyBytesMax ?? 0
         if recording.body.count + octets.count <= limit && reserve(octets.count) {
             recording.body.append(octets)
             return

@@ -7,10 +7,7 @@ import Transport
 extension Exchange {
     /// Gives the machine one event and performs its action.
     func run(_ event: (inout Attempt) -> Attempt.Action) {
-        guard var machine = attempt else { return }
-        let action = event(&machine)
-        attempt = machine
-        perform(action)
+        if let action = attempt?.apply(event) { perform(action) }
     }
 
     /// An answer of the store to this exchange.
@@ -107,7 +104,7 @@ extension Exchange {
             run { $0.attemptFailed(.broken, clientWaits: false, partSent: false) }
             return
         }
-        let limit = route?.policy?.lateAnswerLimitMilliseconds ?? 0
+        let limit = route?.lateAnswerLimitMilliseconds ?? 0
         upstream.deadline = context.worker.now.adding(milliseconds: limit)
         upstream.resumeReading()
     }

@@ -83,7 +83,7 @@ extension Exchange {
         guard let upstream, octets.count > 0 else { return }
         if upstream.queuedOutputBytes + octets.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
         // A service that stops reading ends the exchange as one that stops writing does.
-        upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.settings.timeouts.responseIdle ?? 60_000))
+        upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.timeouts.responseIdle ?? 60_000))
         if case .chunked = head.framing {
             context.scratch.removeAll(keepingCapacity: true)
             HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
@@ -106,7 +106,7 @@ extension Exchange {
         sending = .complete
         if !hasAnswerHead {
             upstream.deadline = earlier(
-                context.worker.now.adding(milliseconds: route?.settings.timeouts.responseHeader ?? 60_000))
+                context.worker.now.adding(milliseconds: route?.timeouts.responseHeader ?? 60_000))
         }
         CrashPoint.reach(.requestSent)
     }

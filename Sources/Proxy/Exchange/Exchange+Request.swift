@@ -10,9 +10,7 @@ extension Exchange {
             refuseMalformed(problem.0, problem.1)
             return
         }
-        // `OPTIONS *` concerns the server as a whole: the route for everything takes it.
-        let routed = head.form == .asterisk ? WireText.root : path
-        guard let index = context.rules.router.route(host: head[head.authority], path: routed.span) else {
+        guard let index = routeIndex() else {
             refuse(.noRoute, nil)
             return
         }
@@ -25,7 +23,7 @@ extension Exchange {
             refuse(.overloaded, nil)
             return
         }
-        if let limit = route.settings.timeouts.route {
+        if let limit = route.timeouts.route {
             routeDeadline = timeline.began.adding(milliseconds: limit)
         }
         if let detail = route.guardedFieldCollision(head.fields) {
@@ -39,7 +37,7 @@ extension Exchange {
             refuseMalformed(Problem(error), error.reason)
             return
         }
-        if route.policy != nil {
+        if route.isCovered {
             identifyHead(route)
         } else {
             beginPassThrough()
@@ -50,15 +48,26 @@ extension Exchange {
     private func checkHead() -> (Problem, StaticString?)? {
         if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
         do {
-            if try !PathNormaliser.normalise(head[head.path], into: &path) {
+            let octets = head.fields.octets
+            let raw = octets.span.extracting(head.path.bounds)
+            if try !PathNormaliser.normalise(raw, into: &path) {
                 path.removeAll(keepingCapacity: true)
-                path.append(contentsOf: head.fields.octets[head.path.bounds])
+                path.append(raw)
             }
         } catch {
             context.telemetry.malformed(error)
             return (Problem(error), error.reason)
         }
         return nil
+    }
+
+    private func routeIndex() -> Int? {
+        // One reference to the octets instead of a copy of the head per use.
+        let octets = head.fields.octets
+        // `OPTIONS *` concerns the server as a whole: the route for everything takes it.
+        let routed = head.form == .asterisk ? WireText.root : path
+        return context.rules.router.route(
+            host: octets.span.extracting(head.authority.bounds), path: routed.span)
     }
 
     // MARK: Passing through
@@ -96,10 +105,7 @@ extension Exchange {
     // MARK: Covered
 
     private func identifyHead(_ route: Route) {
-        let result = route.identifier.begin(
-            method: head[head.methodRange], path: path.span, query: head[head.query], hasQuery: head.hasQuery,
-            fields: head.fields, scratch: &context.identityScratch)
-        switch result {
+        switch beginIdentifying(route) {
         case .notCovered:
             beginPassThrough()
         case .missingKey:
@@ -123,8 +129,19 @@ extension Exchange {
         return head.expectsContinue && head.framing != .none
     }
 
+    private func beginIdentifying(_ route: Route) -> EarlyIdentification {
+        // Of its own, so that no reference to the fields is left when they are changed.
+        let fields = head.fields
+        let octets = fields.octets
+        let path = self.path
+        return route.identifier.begin(
+            method: octets.span.extracting(head.methodRange.bounds), path: path.span,
+            query: octets.span.extracting(head.query.bounds), hasQuery: head.hasQuery, fields: fields,
+            scratch: &context.identityScratch)
+    }
+
     private func handleMissingKey(_ route: Route) {
-        if route.policy?.onMissingKey == .pass {
+        if route.onMissingKey == .pass {
             timeline.outcome = .bypassed
             isCovered = false
             beginPassThrough()
@@ -135,7 +152,7 @@ extension Exchange {
     }
 
     private func beginCollecting(_ route: Route) {
-        let limit = route.policy?.requestBodyBytesMax ?? 0
+        let limit = route.requestBodyBytesMax
         if case .length(let length) = head.framing {
             if length > UInt64(limit) {
                 refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
@@ -157,7 +174,7 @@ extension Exchange {
     }
 
     private func collect(_ octets: Span<UInt8>) {
-        let limit = route?.policy?.requestBodyBytesMax ?? 0
+        let limit = route?.requestBodyBytesMax ?? 0
         if body.count + octets.count > limit {
             if holdsUnsentClaim { return attemptFailed(.notSent(.contentTooLarge)) }
             refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
@@ -205,7 +222,7 @@ extension Exchange {
 
     /// The key could have stood in the body, which is collected already: it is sent as it is, without a record.
     private func handleMissingKeyInBody(_ route: Route) {
-        if route.policy?.onMissingKey == .pass {
+        if route.onMissingKey == .pass {
             timeline.outcome = .bypassed
             startForwarding()
         } else {

@@ -6,7 +6,7 @@ extension Exchange {
     /// Whether the request may carry an upgrade to the service.
     var mayUpgrade: Bool {
         guard let route, !isCovered else { return false }
-        return head.wantsUpgrade && route.settings.allowsUpgrade && head.version == .http11 && head.framing == .none
+        return head.wantsUpgrade && route.allowsUpgrade && head.version == .http11 && head.framing == .none
     }
 
     /// The service answered 101. False if nobody asked for it.
@@ -29,7 +29,7 @@ extension Exchange {
         ForwardedRequest.writeUpgrade(answerHead.fields, to: &context.scratch)
         context.scratch.append(contentsOf: WireText.lineEnd)
         downstream.write(contentsOf: context.scratch)
-        downstream.becomeTunnel(idleMilliseconds: route.settings.timeouts.tunnel)
+        downstream.becomeTunnel(idleMilliseconds: route.timeouts.tunnel)
         upstream.deadline = .never
         return true
     }
@@ -55,7 +55,7 @@ extension Exchange {
 
     private func extendTunnel() {
         guard let route else { return }
-        downstream?.deadline = context.worker.now.adding(milliseconds: route.settings.timeouts.tunnel)
+        downstream?.deadline = context.worker.now.adding(milliseconds: route.timeouts.tunnel)
     }
 
     /// No octet either way for the tunnel timeout.

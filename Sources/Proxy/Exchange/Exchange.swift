@@ -94,7 +94,7 @@ final class Exchange {
         return sending == .streaming && upstream.queuedOutputBytes < context.limits.outputHighWater
     }
 
-    var connectTimeoutMilliseconds: UInt64 { route?.settings.timeouts.connect ?? 3_000 }
+    var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
 
     // MARK: Lifetime
 

@@ -38,7 +38,7 @@ enum ForwardedRequest {
         }
         output.append(contentsOf: WireText.lineEnd)
         HTTP1Serialiser.fieldLines(of: head.fields, to: &output)
-        if isCovered { route.writeRenamedKey(head.fields, to: &output) }
+        if isCovered && route.renamesKey { route.writeRenamedKey(head.fields, to: &output) }
         writeForwarded(head, client, to: &output)
         if let via { output.append(contentsOf: via) }
         if upgrades { writeUpgrade(head.fields, to: &output) }

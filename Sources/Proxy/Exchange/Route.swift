@@ -8,6 +8,19 @@ final class Route {
     let settings: RouteSettings
     let pool: UpstreamPool
     let policy: Policy?
+    // What requests ask for again and again, beside the structs that hold it: copying those counts all their references.
+    let timeouts: UpstreamTimeouts
+    let isCovered: Bool
+    let onMissingKey: Policy.MissingKey
+    let requestBodyBytesMax: Int
+    let recordBodyBytesMax: Int
+    let lateAnswerLimitMilliseconds: UInt64
+    let keepsKey: Bool
+    let renamesKey: Bool
+    /// Whether `replay undelivered` needs to know about deliveries here.
+    let tracksDelivery: Bool
+    let allowsUpgrade: Bool
+    private let requestsInFlightMax: Int
     let attemptPolicy: AttemptPolicy
     let identifier: Identifier
     /// `Name: true CRLF`; nil when the marker is off.
@@ -25,9 +38,21 @@ final class Route {
         self.label = label
         self.settings = settings
         self.pool = pool
-        policy = settings.policy
-        attemptPolicy = AttemptPolicy(settings.policy ?? Policy())
-        identifier = try Identifier(route: settings.name, policy: settings.policy ?? Policy())
+        let policy = settings.policy ?? Policy()
+        self.policy = settings.policy
+        timeouts = settings.timeouts
+        isCovered = settings.policy != nil
+        onMissingKey = policy.onMissingKey
+        requestBodyBytesMax = policy.requestBodyBytesMax
+        recordBodyBytesMax = policy.recordBodyBytesMax
+        lateAnswerLimitMilliseconds = policy.lateAnswerLimitMilliseconds
+        keepsKey = policy.forwardKey == .keep
+        if case .rename = policy.forwardKey { renamesKey = true } else { renamesKey = false }
+        tracksDelivery = settings.policy?.hash?.replay == .undelivered
+        allowsUpgrade = settings.allowsUpgrade
+        requestsInFlightMax = settings.requestsInFlightMax ?? .max
+        attemptPolicy = AttemptPolicy(policy)
+        identifier = try Identifier(route: settings.name, policy: policy)
         markerName = settings.policy?.replayMarker.map { Array($0.utf8) }
         replayMarkerLine = settings.policy?.replayMarker.map { Array("\($0): true\r\n".utf8) }
         keyNames = (settings.policy?.keySources ?? []).compactMap { source in
@@ -42,10 +67,7 @@ final class Route {
         }
     }
 
-    var isAtCapacity: Bool { settings.requestsInFlightMax.map { inFlight > $0 } ?? false }
-
-    /// Whether `replay undelivered` needs to know about deliveries here.
-    var tracksDelivery: Bool { policy?.hash?.replay == .undelivered }
+    var isAtCapacity: Bool { inFlight > requestsInFlightMax }
 
     /// Services that map field names to variables take `X_Forwarded_For` for `X-Forwarded-For`; the proxy would not have checked it.
     func guardedFieldCollision(_ fields: borrowing FieldSection) -> StaticString? {
@@ -65,7 +87,7 @@ final class Route {
     func dropManaged(_ fields: inout FieldSection, isCovered: Bool) {
         fields.drop(.idempotentReplayed)
         if let markerName { Route.drop(markerName, from: &fields) }
-        guard isCovered, let policy, policy.forwardKey != .keep else { return }
+        guard isCovered, !keepsKey else { return }
         for name in keyNames { Route.drop(name, from: &fields) }
     }
 

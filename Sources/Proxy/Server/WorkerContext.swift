@@ -20,11 +20,11 @@ final class WorkerContext {
     @exclusivity(unchecked) var scratch: [UInt8] = []
     @exclusivity(unchecked) var identityScratch = IdentityScratch()
 
-    private var exchanges: [Exchange] = []
-    private var generations: [UInt32] = []
-    private var freeExchanges: [Int] = []
-    private var outbox: [StoreRequest] = []
-    private var deferred: [() -> Void] = []
+    @exclusivity(unchecked) private var exchanges: [Exchange] = []
+    @exclusivity(unchecked) private var generations: [UInt32] = []
+    @exclusivity(unchecked) private var freeExchanges: [Int] = []
+    @exclusivity(unchecked) private var outbox: [StoreRequest] = []
+    @exclusivity(unchecked) private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
     private var healthCheckers: [HealthChecker] = []

@@ -18,10 +18,10 @@ final class UpstreamConnection: StreamChannel {
     /// Index into the pool's servers.
     let server: Int
     /// The exchange that this connection serves.
-    private(set) var exchange: Exchange?
-    private var phase: Phase = .connecting
-    private var parser: ResponseParser
-    private var decoder = BodyDecoder(framing: .none)
+    @exclusivity(unchecked) private(set) var exchange: Exchange?
+    @exclusivity(unchecked) private var phase: Phase = .connecting
+    @exclusivity(unchecked) private var parser: ResponseParser
+    @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var keepsAlive = false
     /// True when the connection has served an exchange before: it may have died while idle.
     private(set) var isReused = false

@@ -30,7 +30,7 @@ final class UpstreamPool {
     /// What metrics know the upstream by.
     let label: Int
     let health: UpstreamHealth
-    private var servers: [Server]
+    @exclusivity(unchecked) private var servers: [Server]
     private var next = 0
     private var names: [ResolvedName] = []
     private var isRetired = false

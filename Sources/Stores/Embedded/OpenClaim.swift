@@ -10,8 +10,8 @@ final class OpenClaim {
         case completing
     }
 
-    var machine: RecordMachine
-    var row: RecordRow
+    @exclusivity(unchecked) var machine: RecordMachine
+    @exclusivity(unchecked) var row: RecordRow
     var phase = Phase.claiming
     /// Who gets the claim once it is durable.
     let address: ReplyAddress

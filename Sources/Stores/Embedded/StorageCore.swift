@@ -22,23 +22,23 @@ final class StorageCore {
 
     /// Nil while the store is down.
     var engine: (any StorageEngine)?
-    var index = RecordIndex()
-    var cache: RecordCache
-    var open: [RecordKey: OpenClaim] = [:]
+    @exclusivity(unchecked) var index = RecordIndex()
+    @exclusivity(unchecked) var cache: RecordCache
+    @exclusivity(unchecked) var open: [RecordKey: OpenClaim] = [:]
     /// Claims of this process whose outcome could not be stored, though their rows still say in flight.
-    var held: [RecordKey: HeldRecord] = [:]
+    @exclusivity(unchecked) var held: [RecordKey: HeldRecord] = [:]
     var listings: [Listing] = []
 
-    var changes: [Change] = []
+    @exclusivity(unchecked) var changes: [Change] = []
     /// Keys changed by `.amend` in this batch.
-    var amendedKeys: Set<RecordKey> = []
-    var changeBytes = 0
-    var outbox: ReplyOutbox
-    var figures = StoreStatistics()
-    var now: UInt64 = 0
+    @exclusivity(unchecked) var amendedKeys: Set<RecordKey> = []
+    @exclusivity(unchecked) var changeBytes = 0
+    @exclusivity(unchecked) var outbox: ReplyOutbox
+    @exclusivity(unchecked) var figures = StoreStatistics()
+    @exclusivity(unchecked) var now: UInt64 = 0
     var isClosing = false
 
-    private var sequence: UInt32
+    @exclusivity(unchecked) private var sequence: UInt32
     /// Ids of this second and earlier ones may be taken already.
     private var takenThroughSecond: UInt64
     private var latestSecond: UInt64 = 0

@@ -2,9 +2,9 @@
 package final class BlockPool {
     package let blockBytes: Int
     private let keptMax: Int
-    private var free: [UnsafeMutableRawPointer] = []
+    @exclusivity(unchecked) private var free: [UnsafeMutableRawPointer] = []
     /// Blocks handed out.
-    package private(set) var inUse = 0
+    @exclusivity(unchecked) package private(set) var inUse = 0
 
     init(blockBytes: Int, keptMax: Int) {
         self.blockBytes = blockBytes
