@@ -105,6 +105,7 @@ import Testing
         let upstream = try ScriptedUpstream { .answer(201, [], body: octets("\($0.path) \($0.ordinal)")) }
         let pair = try Pair(upstream: upstream, crashAt: .duringExpiry) {
             $0.route = nil
+            $0.top = "route_timeout 1s;"
             $0.more = """
                 route /short { upstream service; idempotency { retention 1s; } }
                 route /long { upstream service; idempotency { retention 1h; } }

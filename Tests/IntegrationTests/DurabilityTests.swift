@@ -119,7 +119,7 @@ import Testing
         try poll("a store error") { () -> Bool? in
             let response = try pair.proxy.post(key: newKey())
             #expect(response.status == 201)
-            return try pair.proxy.outcomes("store_error") > 0 ? true : nil
+            return try pair.proxy.outcomes("unprotected") > 0 ? true : nil
         }
         let before = pair.upstream.executions
         let marked = try pair.proxy.post(key: "L")
@@ -198,7 +198,10 @@ import Testing
 
     @Test("B64 the retention passes: the record is gone and the next request runs", arguments: ["embedded { path $STORE; }", "memory { max_size 16MiB; }"])
     func retention(store: String) throws {
-        let pair = try Pair("retention 1s;", configure: { $0.store = "store \(store)" }) { .answer(201, [], body: octets("\($0.ordinal)")) }
+        let pair = try Pair("retention 1s;", configure: {
+            $0.store = "store \(store)"
+            $0.top = "route_timeout 1s;"
+        }) { .answer(201, [], body: octets("\($0.ordinal)")) }
         let first = try pair.proxy.post(key: "K")
         expectReplay(try pair.proxy.post(key: "K"), of: first)
         // Either a whole replay or a first attempt, never anything else (E27).

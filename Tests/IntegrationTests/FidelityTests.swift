@@ -180,7 +180,6 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
         let client = try pair.proxy.client(receiveBuffer: 65536)
         try client.send(.get())
         #expect(try client.head().status == 200)
-        #expect(client.socket.isSilent(for: 0) == false)
         // What the kernel and the proxy hold: some megabytes of socket buffers.
         _ = try poll("the service is held back") { () -> Bool? in
             let one = sent.with { $0 }
@@ -241,7 +240,7 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
         try client.send("abc")
         let first = try client.response()
         expectAnswer(first)
-        #expect(text(pair.upstream.requests[0].body) == "abc")
+        #expect(try text(pair.upstream.request(0).body) == "abc")
         // A client that does not wait gets no harm.
         try client.send(head([Field("Idempotency-Key", "K")], 3) + octets("abc"))
         expectReplay(try client.response(), of: first)
@@ -261,7 +260,7 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
         #expect(try uncovered.head().status == 100)
         try uncovered.send("xyz")
         expectAnswer(try uncovered.response())
-        #expect(text(pair.upstream.requests[1].body) == "xyz")
+        #expect(try text(pair.upstream.request(1).body) == "xyz")
     }
 
     @Test("B55 an expectation that is not known: 417 (A36)")

@@ -46,14 +46,14 @@ import Testing
         #expect(received["X-Forwarded-Host"] == "evil.test")
         let silent = try Pair(configure: { $0.top = "via off;" })
         _ = try silent.proxy.send(.get())
-        #expect(silent.upstream.requests[0].fields[all: "Via"].isEmpty)
+        #expect(try silent.upstream.request(0).fields[all: "Via"].isEmpty)
     }
 
     @Test("a request that has passed this proxy before is a loop")
     func loop() throws {
         let pair = try Pair(configure: { $0.top = "via gate-1;" })
         _ = try pair.proxy.send(.get())
-        #expect(pair.upstream.requests[0]["Via"] == "1.1 gate-1")
+        #expect(try pair.upstream.request(0)["Via"] == "1.1 gate-1")
         let response = try pair.proxy.send(.get("/", [Field("Via", "1.1 other, 1.1 gate-1")]))
         #expect(response.status >= 400)
         #expect(pair.upstream.attempts == 1)
@@ -89,9 +89,9 @@ import Testing
         #expect(upstream.requests.map { $0["X-Operation"] } == [nil, nil, "K"])
     }
 
-    @Test("B77 an upgrade on an uncovered route: a tunnel after 101, both ways, never recorded", arguments: ["route", "method"])
-    func upgrade(kind: String) throws {
-        let pair = try Pair(configure: { $0.route = kind == "route" ? "upgrade on;" : "upgrade on; idempotency { }" }) { _ in
+    @Test("B77 an upgrade on an uncovered route: a tunnel after 101, both ways, never recorded")
+    func upgrade() throws {
+        let pair = try Pair(configure: { $0.route = "upgrade on;" }) { _ in
             .upgrade(to: "websocket", first: octets("hello"))
         }
         let client = try pair.proxy.client()
@@ -212,7 +212,7 @@ import Testing
         #expect(try text(client.chunk()) == "abc")
         try client.send(Array(request.bodyOctets.suffix(5)))
         #expect(try client.chunk().isEmpty)
-        #expect(text(pair.upstream.requests[0].body) == "0123456789")
+        #expect(try text(pair.upstream.request(0).body) == "0123456789")
     }
 
     @Test("a chunked request reaches the service whole, covered or not (A27)", arguments: [true, false])
@@ -223,7 +223,7 @@ import Testing
         let request = Request("POST", "/", [Field("Idempotency-Key", "K")], body: .chunked(chunks, trailers: []))
         let first = try pair.proxy.send(request)
         expectAnswer(first)
-        expectOctets(pair.upstream.requests[0].body, chunks.flatMap { $0 })
+        expectOctets(try pair.upstream.request(0).body, chunks.flatMap { $0 })
         if isCovered {
             expectReplay(try pair.proxy.send(request), of: first)
             // The framing is no part of the payload.
@@ -306,7 +306,7 @@ import Testing
     func asterisk() throws {
         let pair = try Pair()
         expectAnswer(try pair.proxy.send(Request("OPTIONS", "*")))
-        #expect(pair.upstream.requests[0].target == "*")
+        #expect(try pair.upstream.request(0).target == "*")
     }
 
     @Test("B80 one payload under different keys in a second: all run")

@@ -74,7 +74,7 @@ import Testing
             #expect(result.output == "201")
         }
         #expect(pair.upstream.executions == 1)
-        #expect(pair.upstream.requests[0].body.count == 3_000_000)
+        #expect(try pair.upstream.request(0).body.count == 3_000_000)
     }
 
     @Test("Python requests with urllib3 Retry: 503 and 409 are retried and end with the recorded answer, once")

@@ -45,7 +45,7 @@ import Testing
         expectAnswer(try unknown.proxy.post(key: "K"), status: 500)
         expectProblem(try unknown.proxy.post(key: "K"), "outcome-unknown", status: 409)
         #expect(unknown.upstream.executions == 1)
-        let released = try Pair("release 5xx; record 501;") { $0.path == "/501" ? .answer(501) : .answer(500) }
+        let released = try Pair("release 500 502-599; record 501;") { $0.path == "/501" ? .answer(501) : .answer(500) }
         for _ in 0..<3 { expectAnswer(try released.proxy.post(key: "K"), status: 500) }
         #expect(released.upstream.executions == 3)
         let other = try released.proxy.post("/501", key: "L")

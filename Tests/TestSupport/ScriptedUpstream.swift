@@ -79,6 +79,12 @@ package final class ScriptedUpstream: Sendable {
 
     package var requests: [ReceivedRequest] { state.with { $0.requests } }
 
+    /// The n-th request, counted from 0.
+    package func request(_ index: Int) throws -> ReceivedRequest {
+        guard requests.indices.contains(index) else { throw MalformedMessage("no request \(index) arrived") }
+        return requests[index]
+    }
+
     /// How many requests arrived with their whole body.
     package var executions: Int { state.with { $0.requests.count(where: \.isComplete) } }
 
