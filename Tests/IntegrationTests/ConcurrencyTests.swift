@@ -59,7 +59,7 @@ import Testing
         let owner = Running { try pair.proxy.post(key: "K") }
         try pair.upstream.waitForExecutions(1)
         let waiters = (0..<2).map { _ in Running { try pair.proxy.post(key: "K") } }
-        _ = try poll("two waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 2 } ? true : nil }
+        try pair.waitForWaiters(2)
         for _ in 0..<3 {
             let seconds = try elapsedSeconds {
                 expectProblem(try pair.proxy.post(key: "K"), "in-progress", status: 409, retryAfter: true)
@@ -96,7 +96,7 @@ import Testing
         try owner.send(.post(key: "K"))
         try pair.upstream.waitForExecutions(1)
         let waiters = (0..<3).map { _ in Running { try pair.proxy.post(key: "K") } }
-        _ = try poll("three waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 3 } ? true : nil }
+        try pair.waitForWaiters(3)
         if reset { owner.reset() } else { owner.close() }
         release.open()
         for waiter in waiters {
@@ -115,11 +115,11 @@ import Testing
         try pair.upstream.waitForExecutions(1)
         let leaving = try pair.proxy.client()
         try leaving.send(.post(key: "K"))
-        _ = try poll("a waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 1 } ? true : nil }
+        try pair.waitForWaiters(1)
         leaving.reset()
-        _ = try poll("no waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 0 } ? true : nil }
+        try pair.waitForWaiters(0)
         let staying = Running { try pair.proxy.post(key: "K") }
-        _ = try poll("a waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 1 } ? true : nil }
+        try pair.waitForWaiters(1)
         release.open()
         let first = try owner.join()
         expectReplay(try staying.join(), of: first)
@@ -183,7 +183,7 @@ import Testing
         let pair = try Pair("in_flight wait 60s;") { $0["Idempotency-Key"] == "K" ? .held(release) : .answer() }
         let all = (0..<30).map { _ in Running { try pair.proxy.post(key: "K") } }
         try pair.upstream.waitForExecutions(1)
-        _ = try poll("waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 29 } ? true : nil }
+        try pair.waitForWaiters(29)
         #expect(pair.upstream.openConnectionCount <= 2)
         release.open()
         for thread in all { #expect(try thread.join().status == 201) }

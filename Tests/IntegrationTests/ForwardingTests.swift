@@ -256,7 +256,7 @@ import Testing
             request.path == "/healthz" ? .answer(isHealthy.with { $0 } ? 200 : 500) : .answer()
         }
         let pair = try Pair(upstream: upstream) {
-            $0.upstream = "health_check { path /healthz; interval 100ms; timeout 1s; healthy 1; unhealthy 2; }"
+            $0.upstream = "health_check { path /healthz; interval 200ms; timeout 200ms; healthy 1; unhealthy 2; }"
         }
         expectAnswer(try pair.proxy.post(key: "K"))
         isHealthy.with { $0 = false }

@@ -63,7 +63,7 @@ import Testing
         let client = try pair.proxy.client(receiveBuffer: 16384)
         try client.send(.post(key: "K"))
         #expect(try client.head().status == 200)
-        _ = try poll("the connection is cut") { try pair.proxy.metric("oncegate_connections") == 0 ? true : nil }
+        try poll("the connection is cut") { try pair.proxy.metric("oncegate_connections") == 0 ? true : nil }
         let repeated = try pair.proxy.post(key: "K")
         #expect(repeated.isReplay)
         expectOctets(repeated.body, body)
@@ -108,7 +108,7 @@ import Testing
             guard let client = try? proxy.client() else { break }
             clients.append(client)
         }
-        _ = try poll("the table is full") { proxy.openDescriptorCount >= 55 ? true : nil }
+        try poll("the table is full") { proxy.openDescriptorCount >= 55 ? true : nil }
         #expect(proxy.process.isRunning)
         for client in clients { client.reset() }
         try poll("it recovers") { (try? proxy.post(key: "L"))?.status == 201 ? true : nil }

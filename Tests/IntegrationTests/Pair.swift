@@ -34,6 +34,13 @@ struct Pair {
     }
 }
 
+extension Pair {
+    /// Waits until so many requests join the one attempt in flight.
+    func waitForWaiters(_ count: Int) throws {
+        try poll("\(count) waiters") { try proxy.records().contains { $0["waiters"] as? Int == count } ? true : nil }
+    }
+}
+
 /// Tokens that differ between tests and between runs.
 func newKey() -> String {
     var generator = SystemRandomNumberGenerator()
