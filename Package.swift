@@ -24,7 +24,8 @@ let package = Package(
         .executableTarget(
             name: "oncegate",
             dependencies: [
-                "Configuration", "Proxy", "Stores",
+                "Configuration", "HTTP", "Idempotency", "Observability", "Proxy", "Stores", "Transport", "CLinux", "COpenSSL",
+                "CSQLite",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -35,9 +36,13 @@ let package = Package(
         .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"]),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
-        .testTarget(name: "ProxyTests", dependencies: ["Proxy", "TestSupport"]),
+        .testTarget(
+            name: "ProxyTests",
+            dependencies: ["Proxy", "HTTP", "Idempotency", "Observability", "Transport", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
+        .testTarget(name: "SimulationTests", dependencies: ["Idempotency", "Stores", "TestSupport"]),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),
+        .testTarget(name: "StyleTests", dependencies: ["oncegate"]),
     ],
     swiftLanguageModes: [.v6]
 )

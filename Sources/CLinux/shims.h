@@ -1,8 +1,10 @@
-// What Swift's Glibc module does not import: function-like macros, unions and variadic calls, each as an inline function.
+// What Swift's Glibc module does not import: function-like macros, unions and variadic calls, each as an inline
+// function.
 #ifndef ONCEGATE_CLINUX_SHIMS_H
 #define ONCEGATE_CLINUX_SHIMS_H
 
-#define _GNU_SOURCE
+// No _GNU_SOURCE: it changes types that the Dispatch and Glibc modules define too, and Swift then refuses to import
+// them together.
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>

@@ -1,4 +1,5 @@
-/// The proxy's own errors. Each is `application/problem+json` (RFC 9457) with the stable type `urn:oncegate:problem:NAME`.
+/// The proxy's own errors. Each is `application/problem+json` (RFC 9457) with the stable type
+/// `urn:oncegate:problem:NAME`.
 package enum Problem: String, Sendable, CaseIterable {
     // Of the idempotency contract.
     case keyMissing = "key-missing"

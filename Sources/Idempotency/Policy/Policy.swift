@@ -73,6 +73,8 @@ package struct Policy: Sendable, Equatable {
     package var recordBodyBytesMax: Int = 8 << 20
     package var durability: Durability = .power
     package var forwardKey: ForwardKey = .keep
+    /// The field that marks a replay; nil = replays are not marked.
+    package var replayMarker: String? = "Idempotent-Replayed"
     /// How long after the 504 an answer is still read.
     package var lateAnswerLimitMilliseconds: UInt64 = 600_000
 
@@ -87,7 +89,8 @@ package enum Durability: UInt8, Sendable, Equatable {
     case process
 }
 
-/// What makes two requests the same. Method, path and query always count; `queryExcluded` names query parameters that do not.
+/// What makes two requests the same. Method, path and query always count; `queryExcluded` names query parameters that
+/// do not.
 package struct HashRule: Sendable, Equatable {
     package enum BodyForm: Sendable, Equatable {
         case raw
@@ -124,7 +127,8 @@ package struct HashRule: Sendable, Equatable {
     package init() {}
 }
 
-/// What becomes of an answer by its status: kept and replayed, forgotten so that the next attempt runs, or outcome not known.
+/// What becomes of an answer by its status: kept and replayed, forgotten so that the next attempt runs, or outcome not
+/// known.
 package struct StatusRules: Sendable, Equatable {
     package enum Rule: UInt8, Sendable, Equatable {
         case record

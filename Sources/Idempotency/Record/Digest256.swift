@@ -1,4 +1,5 @@
-/// A SHA-256 value, 32 octets as four words, so that it is stored inline, compared without a loop and hashed from one word.
+/// A SHA-256 value, 32 octets as four words, so that it is stored inline, compared without a loop and hashed from one
+/// word.
 package struct Digest256: Sendable, Hashable {
     /// The octets 0–7, 8–15, 16–23 and 24–31, each read big-endian.
     package var words: (UInt64, UInt64, UInt64, UInt64)
@@ -57,8 +58,8 @@ package struct Digest256: Sendable, Hashable {
     }
 }
 
-/// SHA-256 over the length-prefixed (format version, route name, scope, kind, token or fingerprint). The only form of a key that
-/// reaches a store, a log or a metric.
+/// SHA-256 over the length-prefixed (format version, route name, scope, kind, token or fingerprint). The only form of a
+/// key that reaches a store, a log or a metric.
 package typealias RecordKey = Digest256
 
 /// SHA-256 of the canonical request: what a repeat must equal to be the same request.

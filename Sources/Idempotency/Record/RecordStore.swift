@@ -1,5 +1,6 @@
-/// Where records live. Requests are submitted in batches by any worker; each is answered once, later, through the store's `deliver`
-/// closure, except where its case says otherwise. Requests of one worker take effect in the order in which they were submitted.
+/// Where records live. Requests are submitted in batches by any worker; each is answered once, later, through the
+/// store's `deliver` closure, except where its case says otherwise. Requests of one worker take effect in the order in
+/// which they were submitted.
 ///
 /// Promises that every implementation keeps (one contract suite runs on all of them):
 /// - `.claimed` is delivered only after the claim is as durable as its `durability` asks.
@@ -11,7 +12,8 @@ package protocol RecordStore: AnyObject, Sendable {
     /// Takes a batch of requests. Never blocks on I/O. Any thread.
     func submit(_ requests: consuming [StoreRequest])
 
-    /// Notes, before the first octet goes to the service, that this claim may have been seen by it. Costs no system call. Any thread.
+    /// Notes, before the first octet goes to the service, that this claim may have been seen by it. Costs no system
+    /// call. Any thread.
     func markSent(_ claim: ClaimReference)
 
     /// Flushes what was submitted, answers it, stops, and gives up the store's files. Blocks; not on a worker.
@@ -60,12 +62,14 @@ package struct Claim: Sendable, Equatable {
     package var route: String
     package var retentionMilliseconds: UInt64
     package var durability: Durability = .power
-    /// Whether to join an attempt that is in flight. When false, or when `waitersMax` already wait, the answer comes at once.
+    /// Whether to join an attempt that is in flight. When false, or when `waitersMax` already wait, the answer comes at
+    /// once.
     package var joins = true
     package var waitersMax = 64
     /// An unknown outcome does not stop this claim (`on_unknown resend`).
     package var resendsUnknown = false
-    /// A completed record whose answer was delivered does not stop this claim (`replay undelivered`, and no evidence of a retry).
+    /// A completed record whose answer was delivered does not stop this claim (`replay undelivered`, and no evidence of
+    /// a retry).
     package var runsAfterDelivery = false
 
     package init(
@@ -104,11 +108,12 @@ package enum UnknownCause: UInt8, Sendable, Equatable {
 }
 
 package enum StoreRequest: Sendable {
-    /// Answered by `.claimed`, `.recorded`, `.notKept`, `.unknown`, `.mismatch`, `.inFlight`, `.tooManyWaiters`, `.refused`, or by
-    /// `.joined` and then, later, by one of the others (`.claimed` when the attempt was released: the waiter is then its owner).
+    /// Answered by `.claimed`, `.recorded`, `.notKept`, `.unknown`, `.mismatch`, `.inFlight`, `.tooManyWaiters`,
+    /// `.refused`, or by `.joined` and then, later, by one of the others (`.claimed` when the attempt was released: the
+    /// waiter is then its owner).
     case claim(Claim, ReplyAddress)
-    /// Answered by `.stored(…)` once the outcome is as durable as the claim was asked to be. `.unknown` may later be followed by
-    /// `.answered` or `.notKept` with the same epoch (a late answer).
+    /// Answered by `.stored(…)` once the outcome is as durable as the claim was asked to be. `.unknown` may later be
+    /// followed by `.answered` or `.notKept` with the same epoch (a late answer).
     case complete(ClaimReference, Outcome, ReplyAddress)
     /// The waiter at this address no longer waits. Not answered; an answer already on its way may still come.
     case leave(RecordKey, ReplyAddress)
@@ -196,7 +201,8 @@ package struct RecordSummary: Sendable, Equatable {
     package var waiters: Int
 
     package init(
-        key: RecordKey, route: String, kind: Claim.Kind, state: RecordState, epoch: UInt64, claimedAtMilliseconds: UInt64,
+        key: RecordKey, route: String, kind: Claim.Kind, state: RecordState, epoch: UInt64,
+        claimedAtMilliseconds: UInt64,
         expiresAtMilliseconds: UInt64, status: UInt16 = 0, bodyBytes: UInt64 = 0, unknownCause: UnknownCause? = nil,
         isDelivered: Bool = false, waiters: Int = 0
     ) {

@@ -13,8 +13,8 @@ package struct RecordedAnswer: Sendable, Equatable {
     /// 200…599.
     package var status: UInt16
     package var framing: Framing
-    /// `name ": " value CRLF` for each field line, in order, case and duplicates kept, hop-by-hop and framing-unrelated fields only.
-    /// Names are tokens; values hold no CR, LF or NUL. Checked when a record is decoded.
+    /// `name ": " value CRLF` for each field line, in order, case and duplicates kept, hop-by-hop and framing-unrelated
+    /// fields only. Names are tokens; values hold no CR, LF or NUL. Checked when a record is decoded.
     package var fieldLines: [UInt8]
     package var body: [UInt8]
     /// The trailer section in the form of `fieldLines`; mostly empty.

@@ -1,0 +1,233 @@
+import Idempotency
+
+/// The block `idempotency`.
+extension ModelBuilder {
+    mutating func policy(_ block: inout CheckedBlock) -> Policy {
+        var policy = Policy()
+        if let methods = block.given("methods") { policy.methods = methods.values.map(\.canonicalText) }
+        policy.keySources = keySources(block)
+        policy.onMissingKey =
+            switch block.text("on_missing_key") {
+            case "reject": .reject
+            case "hash": .hash
+            default: .pass
+            }
+        policy.scope = scope(block.values("scope"))
+        policy.retentionMilliseconds = block.duration("retention")
+        policy.inFlight = inFlight(block.values("in_flight"))
+        policy.waitersMax = block.integer("max_waiters")
+        policy.statuses = statusRules(&block)
+        policy.onUnknown = block.text("on_unknown") == "resend" ? .resend : .hold
+        policy.onStoreError = block.text("on_store_error") == "pass" ? .pass : .reject
+        policy.requestBodyBytesMax = Int(block.size("request_body_limit"))
+        policy.recordBodyBytesMax = Int(block.size("record_body_limit"))
+        policy.durability = block.text("durability") == "process" ? .process : .power
+        policy.forwardKey = forwardKey(block.values("forward_key"))
+        policy.lateAnswerLimitMilliseconds = block.duration("late_answer_limit")
+        policy.replayMarker = block.values("replay_marker").isOff ? nil : block.text("replay_marker")
+        if let hash = block.given("hash")?.block { policy.hash = hashRule(hash, block) }
+        checkPolicy(policy, block)
+        return policy
+    }
+
+    private mutating func keySources(_ block: CheckedBlock) -> [Policy.KeySource] {
+        var sources: [Policy.KeySource] = []
+        for statement in block.all("key") {
+            let source = keySource(statement.values)
+            if sources.contains(source) {
+                log.error(statement.place(1), "the key is given twice", hint: "remove one")
+            }
+            if case .header(let name) = source, Self.unfitFields.contains(name) {
+                log.error(statement.place(1), "\(shown(statement, 1)) cannot carry a token")
+            }
+            sources.append(source)
+        }
+        return sources.isEmpty ? [keySource(block.directive("key").defaultValues)] : sources
+    }
+
+    /// Fields that frame or route the message or say who is calling.
+    private static let unfitFields: Set<String> = [
+        "host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive", "expect",
+        "authorization", "cookie", "proxy-authorization", "content-type", "via",
+    ]
+
+    private func keySource(_ values: [Value]) -> Policy.KeySource {
+        let name = values.text(1) ?? ""
+        return switch values.text(0) {
+        case "query": .query(name)
+        case "cookie": .cookie(name)
+        case "json": .jsonPointer(name)
+        case "form": .form(name)
+        default: .header(name.lowercased())
+        }
+    }
+
+    private func scope(_ values: [Value]) -> Policy.Scope {
+        let name = values.text(1) ?? ""
+        return switch values.text(0) {
+        case "header": .header(name.lowercased())
+        case "cookie": .cookie(name)
+        case "none": .none
+        default: .standard
+        }
+    }
+
+    private func inFlight(_ values: [Value]) -> Policy.InFlight {
+        if case .duration(let milliseconds) = values.last { .wait(milliseconds: milliseconds) } else { .reject }
+    }
+
+    private func forwardKey(_ values: [Value]) -> Policy.ForwardKey {
+        switch values.text(0) {
+        case "strip": .strip
+        case "rename": .rename(values.text(1) ?? "")
+        default: .keep
+        }
+    }
+
+    /// The three lists move statuses away from their default place; a status may stand on one of them.
+    private mutating func statusRules(_ block: inout CheckedBlock) -> StatusRules {
+        var rules = StatusRules()
+        var owners: [UInt16: String] = [:]
+        let lists: [(name: String, rule: StatusRules.Rule)] = [
+            ("record", .record), ("release", .release), ("unknown", .unknown),
+        ]
+        for list in lists {
+            guard let statement = block.given(list.name) else { continue }
+            for (index, range) in statement.values.statuses.enumerated() {
+                if let shared = range.first(where: { owners[$0] != nil }), let owner = owners[shared] {
+                    log.error(
+                        statement.place(index), "\(shared) is on two lists: '\(owner)' and '\(list.name)'",
+                        hint: "a status has one rule")
+                    continue
+                }
+                for status in range {
+                    owners[status] = list.name
+                    rules[Int(status)] = list.rule
+                }
+            }
+        }
+        for list in lists {
+            block.effective[list.name] = ranges(of: list.rule, in: rules).map { .statuses($0) }
+        }
+        return rules
+    }
+
+    private func ranges(of rule: StatusRules.Rule, in rules: StatusRules) -> [ClosedRange<UInt16>] {
+        var ranges: [ClosedRange<UInt16>] = []
+        for status in UInt16(200)...599 where rules[Int(status)] == rule {
+            if let last = ranges.last, last.upperBound + 1 == status {
+                ranges[ranges.count - 1] = last.lowerBound...status
+            } else {
+                ranges.append(status...status)
+            }
+        }
+        return ranges
+    }
+
+    // MARK: hash
+
+    private mutating func hashRule(_ hash: CheckedBlock, _ block: CheckedBlock) -> HashRule {
+        var rule = HashRule()
+        rule.headers = hash.values("headers").map { $0.canonicalText.lowercased() }
+        rule.body =
+            switch hash.text("body") {
+            case "json": .json
+            case "form": .form(orderFree: hash.values("body").count > 1)
+            case "none": .none
+            default: .raw
+            }
+        rule.include = selectors("include", hash, rule.body)
+        rule.exclude = selectors("exclude", hash, rule.body)
+        if let window = hash.given("window"), case .duration(let milliseconds) = window.values[0] {
+            rule.windowMilliseconds = milliseconds
+            let retention = block.duration("retention")
+            if milliseconds > retention {
+                log.error(
+                    window.place(0),
+                    "'window' is longer than 'retention' (\(Unit.text(retention, in: Unit.durations)))",
+                    hint: "the record would be gone before the window ends")
+            }
+        }
+        rule.replay = hash.text("replay") == "undelivered" ? .undelivered : .always
+        return rule
+    }
+
+    private mutating func selectors(
+        _ name: String, _ hash: CheckedBlock, _ body: HashRule.BodyForm
+    ) -> [HashRule.Selector] {
+        var selectors: [HashRule.Selector] = []
+        for statement in hash.all(name) {
+            let kind = statement.values.text(0) ?? ""
+            let isForm = if case .form = body { true } else { false }
+            if hash.given("body") != nil || !hash.mentions("body"),
+                (kind == "json" && body != .json) || (kind == "form" && !isForm)
+            {
+                log.error(statement.place(0), "'\(name) \(kind)' needs 'body \(kind)'", hint: "add 'body \(kind);'")
+            }
+            for value in statement.values.dropFirst() {
+                let text = value.canonicalText
+                selectors.append(kind == "json" ? .jsonPointer(text) : kind == "form" ? .form(text) : .query(text))
+            }
+        }
+        return selectors
+    }
+
+    private mutating func checkPolicy(_ policy: Policy, _ block: CheckedBlock) {
+        if let limit = block.given("request_body_limit"),
+            UInt64(policy.requestBodyBytesMax) > configuration.limits.bodyMemoryBytesMax
+        {
+            log.warning(
+                limit.place(0), "'request_body_limit' is larger than 'body_memory'", hint: "such a request never fits")
+        }
+        let missing = block.given("on_missing_key")
+        guard policy.onMissingKey == .hash, let missing else {
+            if let hash = block.given("hash")?.block { checkUnusedChoices(hash, block) }
+            return
+        }
+        guard let statement = block.indices("hash").first.map({ block.statements[$0] }) else {
+            log.error(
+                missing.place(0), "'on_missing_key hash' without a block 'hash'",
+                hint: "add 'hash { window 2m; replay always; }' and say what makes two requests the same")
+            return
+        }
+        guard let hash = statement.block else { return }
+        checkChoices(hash, statement)
+    }
+
+    /// A hash that identifies requests: `window` and `replay` are the operator's to choose, as a hash cannot tell a
+    /// machine's retry from a person's second order.
+    private mutating func checkChoices(_ hash: CheckedBlock, _ statement: CheckedStatement) {
+        if !hash.mentions("window") {
+            log.error(
+                statement.source.nameRange, "'hash' identifies requests and has no 'window'",
+                hint: "add 'window 2m;': how long equal requests are one request")
+        }
+        if !hash.mentions("replay") {
+            log.error(
+                statement.source.nameRange, "'hash' identifies requests and has no 'replay'",
+                hint: "two equal requests can be meant: 'replay always;' replays both within the window, "
+                    + "'replay undelivered;' only while the first answer was not completely delivered")
+        }
+        guard let replay = hash.given("replay"), replay.values.text(0) == "undelivered" else { return }
+        let message = "'replay undelivered' is right where clients connect directly"
+        if let trusted = top.given("trusted_proxies") {
+            log.warning(
+                replay.place(0), message,
+                hint:
+                    "behind a proxy (trusted_proxies at \(log.place(trusted.source.nameRange))) it is wrong: the proxy "
+                    + "acknowledges for its clients")
+        } else {
+            log.note(
+                replay.place(0), message, hint: "it is wrong behind another proxy, which acknowledges for its clients")
+        }
+    }
+
+    private mutating func checkUnusedChoices(_ hash: CheckedBlock, _ block: CheckedBlock) {
+        for name in ["window", "replay"] {
+            guard let statement = hash.given(name) else { continue }
+            log.warning(
+                statement.source.nameRange, "'\(name)' has no effect: requests are identified by their token",
+                hint: "add 'on_missing_key hash;' to identify those without one by their arguments")
+        }
+    }
+}

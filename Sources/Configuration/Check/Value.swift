@@ -1,0 +1,71 @@
+/// An argument, read as its type.
+enum Value: Sendable, Equatable {
+    case keyword(String)
+    case integer(UInt64)
+    /// Milliseconds.
+    case duration(UInt64)
+    /// Octets.
+    case size(UInt64)
+    case text(String)
+    case endpoint(Configuration.Endpoint)
+    /// The server that an upstream's URL names.
+    case server(Configuration.Endpoint)
+    case permissions(UInt32)
+    case statuses(ClosedRange<UInt16>)
+    case addressBlock(Configuration.AddressBlock)
+
+    /// The value as a configuration writes it, in its canonical unit or spelling.
+    var canonicalText: String {
+        switch self {
+        case .keyword(let text), .text(let text): text
+        case .integer(let number): String(number)
+        case .duration(let milliseconds): Unit.text(milliseconds, in: Unit.durations)
+        case .size(let octets): Unit.text(octets, in: Unit.sizes)
+        case .endpoint(let endpoint): endpoint.description
+        case .server(.network(let host, let port)): "http://\(Configuration.Endpoint.network(host: host, port: port))"
+        case .server(let endpoint): endpoint.description
+        case .permissions(let bits): "0" + String(bits, radix: 8)
+        case .statuses(let range):
+            range.count == 1 ? String(range.lowerBound) : "\(range.lowerBound)-\(range.upperBound)"
+        case .addressBlock(let block): block.description
+        }
+    }
+}
+
+/// Units of durations (in milliseconds) and sizes (in octets), the largest first.
+struct Unit: Sendable {
+    var name: String
+    var factor: UInt64
+
+    static let durations = [
+        Unit(name: "d", factor: 86_400_000), Unit(name: "h", factor: 3_600_000), Unit(name: "m", factor: 60_000),
+        Unit(name: "s", factor: 1000), Unit(name: "ms", factor: 1),
+    ]
+    static let sizes = [
+        Unit(name: "TiB", factor: 1 << 40), Unit(name: "GiB", factor: 1 << 30), Unit(name: "MiB", factor: 1 << 20),
+        Unit(name: "KiB", factor: 1 << 10), Unit(name: "B", factor: 1),
+    ]
+
+    /// In the largest unit that needs no fraction; days only from two on, as `24h` is what people write.
+    static func text(_ amount: UInt64, in units: [Unit]) -> String {
+        for unit in units where amount > 0 && amount.isMultiple(of: unit.factor) {
+            if unit.name == "d", amount == unit.factor { continue }
+            return "\(amount / unit.factor)\(unit.name)"
+        }
+        return "0\(units.contains { $0.name == "s" } ? "s" : "B")"
+    }
+}
+
+/// What is wrong with an argument.
+struct ValueProblem: Error, Sendable, Equatable {
+    var message: String
+    var hint: String?
+    /// The rest is a warning, and this the value to go on with.
+    var value: Value?
+
+    init(_ message: String, hint: String? = nil, value: Value? = nil) {
+        self.message = message
+        self.hint = hint
+        self.value = value
+    }
+}

@@ -1,0 +1,19 @@
+extension Configuration {
+    /// One line: how many of everything, and what is protected.
+    package var summary: String {
+        let covered = routes.count { $0.policy != nil }
+        let records =
+            switch store {
+            case .embedded(let store): "records in \(store.directory)"
+            case .memory: "records in memory"
+            }
+        return [
+            Self.count(listeners.count, "listener"), Self.count(upstreams.count, "upstream"),
+            "\(Self.count(routes.count, "route")) (\(covered) with idempotency)", records,
+        ].joined(separator: ", ")
+    }
+
+    private static func count(_ number: Int, _ noun: String) -> String {
+        "\(number) \(noun)\(number == 1 ? "" : "s")"
+    }
+}

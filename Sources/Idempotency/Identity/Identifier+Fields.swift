@@ -1,0 +1,143 @@
+// What an identifier takes from the field lines of a request.
+
+/// Who is calling.
+enum Caller {
+    case known
+    case anonymous
+    /// The policy names a scope, and the request does not hold exactly one value that is not empty.
+    case missing
+}
+
+extension Identifier {
+    /// Absorbs the scope: its sort and its values.
+    func absorbScope(octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256) -> Caller {
+        switch scope {
+        case .standard(let slot):
+            let count = gathered.count(of: slot)
+            var isEmpty = true
+            var position = 0
+            while let line = gathered.next(of: slot, from: position) {
+                if !line.value.isEmpty { isEmpty = false }
+                position = line.next
+            }
+            if isEmpty {
+                hash.update(0)
+                hash.update(integer: UInt32(0))
+                return .anonymous
+            }
+            hash.update(1)
+            absorbLines(of: slot, count: count, octets: octets, gathered: gathered, into: &hash)
+            return .known
+        case .header(let slot):
+            guard gathered.count(of: slot) == 1, let line = gathered.next(of: slot), !line.value.isEmpty else {
+                return .missing
+            }
+            hash.update(2)
+            absorbLines(of: slot, count: 1, octets: octets, gathered: gathered, into: &hash)
+            return .known
+        case .cookie(let slot, let name):
+            var cursor = CookieCursor(slot: slot)
+            guard let value = cursor.next(named: name, octets: octets, gathered: gathered), !value.isEmpty,
+                cursor.next(named: name, octets: octets, gathered: gathered) == nil
+            else { return .missing }
+            hash.update(3)
+            hash.update(integer: UInt32(1))
+            hash.update(prefixed: octets.extracting(value))
+            return .known
+        case .none:
+            hash.update(4)
+            hash.update(integer: UInt32(0))
+            return .anonymous
+        }
+    }
+
+    /// Absorbs the counted fields, then the method override fields, which always count when they are present: a service
+    /// that follows one executes another method.
+    func absorbFields(octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256) {
+        for slot in countedSlots {
+            absorbLines(of: slot, count: gathered.count(of: slot), octets: octets, gathered: gathered, into: &hash)
+        }
+        for (index, slot) in overrideSlots.enumerated() {
+            let count = gathered.count(of: slot)
+            guard count > 0 else { continue }
+            hash.update(UInt8(index + 1))
+            absorbLines(of: slot, count: count, octets: octets, gathered: gathered, into: &hash)
+        }
+        hash.update(0)
+    }
+
+    /// Whether the Content-Type is missing or says `application/x-www-form-urlencoded`.
+    func mayBeForm(octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Bool {
+        guard let line = gathered.next(of: contentTypeSlot) else { return true }
+        let type = Self.formType
+        guard line.value.count >= type.count else { return false }
+        var index = 0
+        while index < type.count {
+            guard lowercased(octets[line.value.lowerBound + index]) == type[index] else { return false }
+            index += 1
+        }
+        guard line.value.count > type.count else { return true }
+        let next = octets[line.value.lowerBound + type.count]
+        return next == 0x3B || next == 0x20 || next == 0x09
+    }
+
+    private static let formType = Array("application/x-www-form-urlencoded".utf8)
+
+    private func absorbLines(
+        of slot: Int, count: Int, octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256
+    ) {
+        hash.update(integer: UInt32(count))
+        var position = 0
+        while let line = gathered.next(of: slot, from: position) {
+            hash.update(prefixed: octets.extracting(line.value))
+            position = line.next
+        }
+    }
+}
+
+/// What in a request says that it is not the first attempt.
+struct RetryEvidence: Sendable {
+    /// `attempt=2; max=3`, with parameters in any order.
+    private let amzSDKRequest: Int
+    private let stainlessRetryCount: Int
+    private let grpcPreviousAttempts: Int
+    private let envoyAttemptCount: Int
+
+    init(wanted: inout WantedFields) throws(PolicyError) {
+        amzSDKRequest = try wanted.slot(of: "amz-sdk-request")
+        stainlessRetryCount = try wanted.slot(of: "x-stainless-retry-count")
+        grpcPreviousAttempts = try wanted.slot(of: "grpc-previous-rpc-attempts")
+        envoyAttemptCount = try wanted.slot(of: "x-envoy-attempt-count")
+    }
+
+    func isPresent(octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Bool {
+        exceeds(0, slot: stainlessRetryCount, octets: octets, gathered: gathered)
+            || exceeds(0, slot: grpcPreviousAttempts, octets: octets, gathered: gathered)
+            || exceeds(1, slot: envoyAttemptCount, octets: octets, gathered: gathered)
+            || amzAttempt(octets: octets, gathered: gathered) > 1
+    }
+
+    private func exceeds(_ limit: Int, slot: Int, octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Bool {
+        guard let line = gathered.next(of: slot) else { return false }
+        return octets.decimal(in: line.value) ?? 0 > limit
+    }
+
+    /// The attempt that `amz-sdk-request` states, e.g. `ttl=20260101T000000Z; attempt=2; max=3`; 0 if it states none.
+    private func amzAttempt(octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Int {
+        guard let line = gathered.next(of: amzSDKRequest) else { return 0 }
+        var start = line.value.lowerBound
+        while start < line.value.upperBound {
+            var end = start
+            while end < line.value.upperBound, octets[end] != 0x3B { end += 1 }
+            let parameter = octets.trimmed(start..<end)
+            let valueStart = parameter.lowerBound + Self.attempt.count
+            if parameter.upperBound > valueStart, octets.equals(Self.attempt, at: parameter.lowerBound..<valueStart) {
+                return octets.decimal(in: valueStart..<parameter.upperBound) ?? 0
+            }
+            start = end + 1
+        }
+        return 0
+    }
+
+    private static let attempt = Array("attempt=".utf8)
+}

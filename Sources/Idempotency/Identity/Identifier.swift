@@ -1,0 +1,225 @@
+/// Tells what the requests of one route are: their record key and their fingerprint. Built once per route and
+/// configuration.
+///
+/// Record key = SHA-256 of: version (32 bits), route name, scope (an octet for its sort, the number of values, the
+/// values), kind (an octet), token or fingerprint. Every part of variable size is preceded by its size in 32 bits,
+/// every integer is big-endian.
+///
+/// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query,
+/// counted fields, method override fields, the body's form (an octet), the body in that form, its size (64 bits).
+///
+/// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
+/// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,
+/// `user-agent`, tracing).
+package struct Identifier: Sendable {
+    /// Changes with every change of what is hashed, so that records of two forms never meet.
+    static let formatVersion: UInt32 = 1
+
+    package let route: String
+    package let policy: Policy
+    @usableFromInline
+    let wanted: WantedFields
+    let keySources: [KeySource]
+    let scope: Scope
+    let countedSlots: [Int]
+    let overrideSlots: [Int]
+    let evidence: RetryEvidence
+    let contentTypeSlot: Int
+    let query: QueryRule
+    let body: BodyRule
+    private let methods: [[UInt8]]?
+    private let keyPrefix: SHA256
+    private let fingerprintPrefix: SHA256
+
+    enum Scope: Sendable {
+        case standard(slot: Int)
+        case header(slot: Int)
+        case cookie(slot: Int, name: [UInt8])
+        case none
+    }
+
+    package init(route: String, policy: Policy) throws(PolicyError) {
+        self.route = route
+        self.policy = policy
+        var wanted = WantedFields()
+        var keySources: [KeySource] = []
+        for source in policy.keySources {
+            keySources.append(try KeySource(source, wanted: &wanted))
+        }
+        self.keySources = keySources
+        switch policy.scope {
+        case .standard: scope = .standard(slot: try wanted.slot(of: "authorization"))
+        case .header(let name): scope = .header(slot: try wanted.slot(of: name))
+        case .cookie(let name):
+            guard !name.isEmpty else { throw .emptyName }
+            scope = .cookie(slot: try wanted.slot(of: "cookie"), name: Array(name.utf8))
+        case .none: scope = .none
+        }
+        var countedSlots: [Int] = []
+        for name in policy.hash?.headers ?? ["content-type"] {
+            let slot = try wanted.slot(of: name)
+            if !countedSlots.contains(slot) { countedSlots.append(slot) }
+        }
+        self.countedSlots = countedSlots
+        var overrideSlots: [Int] = []
+        for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+            overrideSlots.append(try wanted.slot(of: name))
+        }
+        self.overrideSlots = overrideSlots
+        evidence = try RetryEvidence(wanted: &wanted)
+        contentTypeSlot = try wanted.slot(of: "content-type")
+        query = QueryRule(policy.hash)
+        body = try BodyRule(policy.hash)
+        methods = policy.methods.map { names in names.map { Array($0.utf8) } }
+
+        keyPrefix = Self.keyPrefix(route: route)
+        var fingerprintPrefix = SHA256()
+        fingerprintPrefix.update(integer: Self.formatVersion)
+        fingerprintPrefix.update(integer: UInt32(countedSlots.count))
+        for slot in countedSlots { fingerprintPrefix.update(prefixed: wanted.names[slot]) }
+        self.fingerprintPrefix = fingerprintPrefix
+        self.wanted = wanted
+    }
+
+    /// Whether the policy covers this method. Methods are case-sensitive (RFC 9110 §9.1).
+    package func covers(method: Span<UInt8>) -> Bool {
+        if let methods {
+            for index in methods.indices where method.equals(methods[index]) { return true }
+            return false
+        }
+        for index in Self.uncoveredMethods.indices where method.equals(Self.uncoveredMethods[index]) { return false }
+        return true
+    }
+
+    private static let uncoveredMethods = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"].map { Array($0.utf8) }
+
+    /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty
+    /// where `hasQuery` is false.
+    @inlinable
+    package func begin<Fields: FieldSource>(
+        method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
+        scratch: inout IdentityScratch
+    ) -> EarlyIdentification {
+        guard covers(method: method) else { return .notCovered }
+        wanted.gather(fields, into: &scratch.gathered)
+        return begin(
+            method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets,
+            scratch: &scratch)
+    }
+
+    @usableFromInline
+    func begin(
+        method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fieldOctets: Span<UInt8>,
+        scratch: inout IdentityScratch
+    ) -> EarlyIdentification {
+        var keyHash = keyPrefix
+        let caller = absorbScope(octets: fieldOctets, gathered: scratch.gathered, into: &keyHash)
+        let key: PendingIdentity.Key
+        switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
+        case .absent where policy.onMissingKey == .hash: key = .fingerprint
+        case .absent: return .missingKey
+        case .malformed: return .malformedKey
+        case .found(let found): key = found
+        }
+        if caller == .missing {
+            // A token in the body may still be absent, and the request then not covered: its scope does not matter.
+            guard case .inBody = key, policy.onMissingKey != .hash else { return .missingScope }
+        }
+        var hash = fingerprintPrefix
+        hash.update(prefixed: method)
+        hash.update(prefixed: path)
+        self.query.absorb(query, hasQuery: hasQuery, scratch: &scratch.decoded, into: &hash)
+        absorbFields(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
+        var takesPieces = body.takesPieces
+        if case .inBody = key { takesPieces = false }
+        if takesPieces { hash.update(body.octetsTag) }
+        return .pending(
+            PendingIdentity(
+                key: key, keyHash: keyHash, fingerprintHash: hash,
+                hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
+                isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
+                mayBeForm: takesPieces || mayBeForm(octets: fieldOctets, gathered: scratch.gathered),
+                takesPieces: takesPieces,
+                countsBody: body.counts))
+    }
+
+    /// Identifies a request whose whole body is at hand (none of it was given by `append`).
+    package func finish(
+        _ pending: consuming PendingIdentity, body octets: Span<UInt8>, scratch: inout IdentityScratch
+    ) -> Identification {
+        var pending = pending
+        if pending.takesPieces {
+            pending.append(octets)
+            return finish(pending)
+        }
+        if case .inBody(let sources, let fallback) = pending.key {
+            let lookup = keyInBody(
+                sources, fallback: fallback, keyHash: pending.keyHash, body: octets, mayBeForm: pending.mayBeForm,
+                scratch: &scratch)
+            switch lookup {
+            case .absent where policy.onMissingKey == .hash: pending.key = .fingerprint
+            case .absent: return .missingKey
+            case .malformed: return .malformedKey
+            case .found(let key): pending.key = key
+            }
+        }
+        if pending.isScopeMissing { return .missingScope }
+        let isCanonical = body.absorb(
+            octets, mayBeForm: pending.mayBeForm, scratch: &scratch, into: &pending.fingerprintHash)
+        return .identified(identity(of: pending, fellBackToOctets: !isCanonical))
+    }
+
+    /// Identifies a request whose body was given by `append`. Precondition: `takesPieces`.
+    package func finish(_ pending: consuming PendingIdentity) -> Identification {
+        precondition(pending.takesPieces, "the body's form needs the whole body")
+        pending.fingerprintHash.update(integer: pending.bodyCount)
+        return .identified(identity(of: pending, fellBackToOctets: false))
+    }
+
+    /// The claim of a request of this route, by its policy.
+    package func claim(for identity: RequestIdentity) -> Claim {
+        let lifetime =
+            identity.kind == .hash
+            ? policy.hash?.windowMilliseconds ?? policy.retentionMilliseconds : policy.retentionMilliseconds
+        var claim = Claim(
+            key: identity.key, fingerprint: identity.fingerprint, kind: identity.kind, route: route,
+            retentionMilliseconds: lifetime)
+        claim.durability = policy.durability
+        claim.joins = policy.inFlight != .reject
+        claim.waitersMax = policy.waitersMax
+        claim.resendsUnknown = policy.onUnknown == .resend
+        claim.runsAfterDelivery =
+            identity.kind == .hash && policy.hash?.replay == .undelivered && !identity.hasRetryEvidence
+        return claim
+    }
+
+    private func identity(of pending: borrowing PendingIdentity, fellBackToOctets: Bool) -> RequestIdentity {
+        let fingerprint = pending.fingerprintHash.finish()
+        let kind: Claim.Kind
+        let key: RecordKey
+        switch pending.key {
+        case .token(let recordKey):
+            kind = .token
+            key = recordKey
+        case .fingerprint:
+            kind = .hash
+            var hash = pending.keyHash
+            hash.update(Claim.Kind.hash.rawValue)
+            hash.update(integer: UInt32(32))
+            hash.update(fingerprint)
+            key = hash.finish()
+        case .inBody:
+            preconditionFailure("a key in the body is resolved before the identity is made")
+        }
+        return RequestIdentity(
+            kind: kind, key: key, fingerprint: fingerprint, hasRetryEvidence: pending.hasRetryEvidence,
+            isAnonymous: pending.isAnonymous, fellBackToOctets: fellBackToOctets)
+    }
+
+    private static func keyPrefix(route: String) -> SHA256 {
+        var hash = SHA256()
+        hash.update(integer: formatVersion)
+        hash.update(prefixed: Array(route.utf8))
+        return hash
+    }
+}

@@ -1,0 +1,102 @@
+/// What a request is, for its record.
+package struct RequestIdentity: Sendable, Equatable {
+    package var kind: Claim.Kind
+    package var key: RecordKey
+    package var fingerprint: Fingerprint
+    /// The request says itself that it is a retry (`amz-sdk-request`, `x-stainless-retry-count`,
+    /// `grpc-previous-rpc-attempts`, `x-envoy-attempt-count`).
+    package var hasRetryEvidence: Bool
+    /// Nobody in particular is calling: Set-Cookie and the authentication fields are not replayed.
+    package var isAnonymous: Bool
+    /// The body is not in the form that the hash rule names, so its octets were hashed instead. For a counter.
+    package var fellBackToOctets: Bool
+}
+
+/// What the head of a request tells.
+package enum EarlyIdentification: Sendable {
+    /// The method is not covered.
+    case notCovered
+    /// No token, and `on_missing_key` is `pass` or `reject`.
+    case missingKey
+    case malformedKey
+    /// The policy's scope is missing, empty, or stands there more than once.
+    case missingScope
+    /// The body decides the rest.
+    case pending(PendingIdentity)
+}
+
+/// What a whole request tells.
+package enum Identification: Sendable, Equatable {
+    case missingKey
+    case malformedKey
+    case missingScope
+    case identified(RequestIdentity)
+}
+
+/// A request whose head was identified and whose body is awaited: two hash computations and some flags, all inline.
+package struct PendingIdentity: Sendable {
+    /// Where the key comes from.
+    enum Key: Sendable {
+        case token(RecordKey)
+        case fingerprint
+        /// The key sources in this range look into the body; `fallback` holds if none of them finds a token.
+        case inBody(Range<Int>, fallback: Fallback)
+    }
+
+    enum Fallback: Sendable {
+        case token(RecordKey)
+        case malformed
+        case absent
+    }
+
+    var key: Key
+    /// Route and scope are absorbed.
+    var keyHash: SHA256
+    /// Everything but the body is absorbed.
+    var fingerprintHash: SHA256
+    var bodyCount: UInt64 = 0
+    package internal(set) var hasRetryEvidence: Bool
+    package internal(set) var isAnonymous: Bool
+    var isScopeMissing: Bool
+    /// The Content-Type does not contradict a urlencoded body.
+    var mayBeForm: Bool
+    /// Whether the body may be given in pieces, as it arrives. Otherwise `finish` needs it whole.
+    package internal(set) var takesPieces: Bool
+    /// False where the hash rule says `body none`: the head tells everything.
+    package internal(set) var countsBody: Bool
+
+    /// The record's key, if the head alone determines it.
+    package var recordKey: RecordKey? {
+        if case .token(let key) = key { key } else { nil }
+    }
+
+    /// Absorbs the next octets of the body. Precondition: `takesPieces`.
+    package mutating func append(_ piece: Span<UInt8>) {
+        precondition(takesPieces, "the body's form needs the whole body")
+        guard countsBody else { return }
+        fingerprintHash.update(piece)
+        bodyCount += UInt64(piece.count)
+    }
+}
+
+/// What identifiers work with. One per worker; keeps its capacity, so that the steady state allocates nothing.
+package struct IdentityScratch: Sendable {
+    package var gathered = GatheredFields()
+    /// The token found last.
+    var token: [UInt8] = []
+    var secondToken: [UInt8] = []
+    var decoded: [UInt8] = []
+    var json = JSONCanonicaliser()
+    var form = FormCanonicaliser()
+
+    package init() {
+        token.reserveCapacity(Token.countMax)
+    }
+
+    /// Gives back memory that large bodies needed.
+    package mutating func trim() {
+        json = JSONCanonicaliser()
+        form = FormCanonicaliser()
+        decoded = []
+    }
+}

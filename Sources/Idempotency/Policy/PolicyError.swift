@@ -1,0 +1,26 @@
+/// Why a policy cannot be followed: found when a route's identifier is built, so that `check` can say it.
+package enum PolicyError: Error, Equatable, CustomStringConvertible {
+    /// Not an RFC 6901 pointer: not empty and not starting with `/`, or a `~` that is not followed by 0 or 1.
+    case invalidPointer(String)
+    /// A pointer to a token must name one value.
+    case wildcardInKeyPointer(String)
+    /// A field, parameter or cookie without a name.
+    case emptyName
+    /// The selector does not fit the body's form: JSON pointers need `body json`, form fields need `body form`.
+    case selectorDoesNotFitBody(String)
+    /// More than `JSONSelection.pointersMax` JSON pointers.
+    case tooManyPointers
+    /// A pointer of more than `JSONCanonicaliser.depthMax` segments matches nothing.
+    case pointerTooDeep(String)
+
+    package var description: String {
+        switch self {
+        case .invalidPointer(let text): "'\(text)' is not a JSON pointer (RFC 6901)"
+        case .wildcardInKeyPointer(let text): "'\(text)' can match several values; a key pointer names one"
+        case .emptyName: "a name is empty"
+        case .selectorDoesNotFitBody(let text): "'\(text)' does not fit the body's form"
+        case .tooManyPointers: "more than \(JSONSelection.pointersMax) JSON pointers"
+        case .pointerTooDeep(let text): "'\(text)' has more than \(JSONCanonicaliser.depthMax) segments"
+        }
+    }
+}

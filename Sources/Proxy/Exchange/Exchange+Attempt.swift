@@ -1,0 +1,131 @@
+import HTTP
+import Idempotency
+import Observability
+import Transport
+
+/// The driver of the idempotency machine: what the store answers goes in, what to do comes out, and is done here.
+extension Exchange {
+    /// Gives the machine one event and performs its action.
+    func run(_ event: (inout Attempt) -> Attempt.Action) {
+        guard var machine = attempt else { return }
+        let action = event(&machine)
+        attempt = machine
+        perform(action)
+    }
+
+    /// An answer of the store to this exchange.
+    func storeAnswered(_ result: StoreResult) {
+        switch result {
+        case .stored(let storing):
+            if case .failed = storing { context.telemetry.outcomeNotStored() }
+            run { $0.outcomeStored(storing) }
+        case .claimed(let claim):
+            self.claim = claim
+            run { $0.claimAnswered(result) }
+        case .joined, .inFlight, .tooManyWaiters, .recorded, .notKept, .unknown, .mismatch, .refused:
+            run { $0.claimAnswered(result) }
+        case .listed, .resolved:
+            preconditionFailure("an operator's answer was delivered to an exchange")
+        }
+    }
+
+    private func perform(_ action: Attempt.Action) {
+        switch action {
+        case .wait:
+            break
+        case .startWaiting(let milliseconds):
+            timeline.outcome = .waited
+            waitDeadline = context.worker.now.adding(milliseconds: milliseconds)
+            downstream?.deadline = waitDeadline
+        case .forward:
+            timeline.outcome = .first
+            waitDeadline = .never
+            downstream?.deadline = .never
+            if hasRequestEnded { startForwarding() } else { askForBody() }
+        case .forwardUnprotected:
+            timeline.outcome = .unprotected
+            startForwarding()
+        case .replay(let answer):
+            if timeline.outcome != .waited { timeline.outcome = .replayed }
+            replay(answer)
+        case .reject(let rejection):
+            reject(rejection)
+        case .leave(let rejection):
+            if let key = identity?.key { context.submit(.leave(key, replyAddress)) }
+            if let rejection { reject(rejection) } else { finish() }
+        case .store(let claim, let kind):
+            store(claim, kind)
+        case .releaseAnswer:
+            releaseAnswer()
+        case .abort:
+            abortClient()
+        case .rejectAndListen(let rejection):
+            rejectAndListen(rejection)
+        case .end:
+            finish()
+        }
+    }
+
+    private func store(_ claim: ClaimReference, _ kind: Attempt.OutcomeKind) {
+        let outcome: Outcome =
+            switch kind {
+            case .answer: takeOutcome()
+            case .unknown(let cause): .unknown(cause)
+            case .released: .released
+            }
+        context.submit(.complete(claim, outcome, replyAddress))
+    }
+
+    private func reject(_ rejection: Attempt.Rejection) {
+        switch rejection {
+        case .problem(let problem):
+            noteOutcome(of: problem)
+            refuse(problem, nil)
+        case .notKept(let tombstone):
+            timeline.outcome = .notKept
+            refuse(tombstone)
+        }
+    }
+
+    private func noteOutcome(of problem: Problem) {
+        switch problem {
+        case .inProgress: timeline.outcome = .inProgress
+        case .keyReused: timeline.outcome = .mismatch
+        case .outcomeUnknown: timeline.outcome = .unknownOutcome
+        case .storeFull, .storeUnavailable, .recordCorrupt: timeline.outcome = .storeError
+        default: break
+        }
+    }
+
+    /// The client is told; the connection to the service stays for a late answer.
+    private func rejectAndListen(_ rejection: Attempt.Rejection) {
+        if case .problem(let problem) = rejection, let downstream {
+            writeProblem(problem, detail: nil, to: downstream)
+        }
+        releaseClient()
+        guard let upstream else {
+            run { $0.attemptFailed(.broken, clientWaits: false, partSent: false) }
+            return
+        }
+        let limit = route?.policy?.lateAnswerLimitMilliseconds ?? 0
+        upstream.deadline = context.worker.now.adding(milliseconds: limit)
+        upstream.resumeReading()
+    }
+
+    /// The client's deadline passed while its answer was awaited. True if it was the wait for another attempt.
+    func waitDeadlinePassed() -> Bool {
+        guard let attempt, attempt.isJoined else { return false }
+        if context.worker.now < waitDeadline {
+            downstream?.deadline = waitDeadline
+            return true
+        }
+        run { $0.waitExpired() }
+        return true
+    }
+
+    /// `replay undelivered` needs to know whether the client got every octet.
+    func noteDelivery(_ downstream: DownstreamConnection) {
+        guard let claim, route?.tracksDelivery == true else { return }
+        context.deliveries.watch(downstream, claim)
+    }
+}

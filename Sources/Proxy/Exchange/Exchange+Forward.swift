@@ -1,0 +1,218 @@
+import HTTP
+import Idempotency
+import Transport
+
+/// Towards the service: a connection, the request rebuilt from parsed values, its body.
+extension Exchange {
+    /// Gets a connection and sends what is there of the request.
+    func startForwarding(fresh: Bool = false) {
+        guard let route else { return }
+        let validates = isCovered || !head.method.isSafe
+        switch route.pool.acquire(for: self, tried: triedServers, validates: validates, fresh: fresh) {
+        case .ready(let connection):
+            upstream = connection
+            timeline.upstreamServer = connection.server
+            timeline.isUpstreamReused = true
+            sendRequest()
+        case .connecting(let connection):
+            upstream = connection
+            timeline.upstreamServer = connection.server
+            timeline.isUpstreamReused = false
+            sending = .connecting
+            CrashPoint.reach(.connecting)
+        case .unavailable:
+            attemptFailed(.notSent(.noUpstream))
+        }
+    }
+
+    func upstreamConnected() {
+        sendRequest()
+    }
+
+    private func sendRequest() {
+        guard let upstream, let route else { return }
+        timeline.forwarded = context.worker.now
+        CrashPoint.reach(.firstByte)
+        if let claim { context.store.markSent(claim) }
+        CrashPoint.reach(.markedSent)
+        context.scratch.removeAll(keepingCapacity: true)
+        let framing = requestFraming
+        ForwardedRequest.dropManaged(&head.fields, isTrusted: client.isTrusted)
+        route.dropManaged(&head.fields, isCovered: isCovered)
+        ForwardedRequest.write(
+            head, route: route, client: client, serverText: route.pool.serverText(upstream.server),
+            via: context.rules.viaLine(head.version), framing: framing, isCovered: isCovered, upgrades: mayUpgrade,
+            to: &context.scratch)
+        upstream.write(contentsOf: context.scratch)
+        sending = .streaming
+        if isCovered {
+            sendCollectedBody(upstream, framing)
+        } else if hasRequestEnded || head.framing == .none {
+            endForwarding()
+        } else {
+            upstream.deadline = .never
+            downstream?.resumeReading()
+        }
+    }
+
+    /// A covered body is whole, so its length is known; only trailers need chunks.
+    private var requestFraming: BodyFraming {
+        guard isCovered, case .chunked = head.framing, trailerLines.isEmpty else { return head.framing }
+        return .length(UInt64(body.count))
+    }
+
+    private func sendCollectedBody(_ upstream: UpstreamConnection, _ framing: BodyFraming) {
+        if CrashPoint.isArmed(.requestHalf) { upstream.flush() }
+        CrashPoint.reach(.requestHalf)
+        if case .chunked = framing {
+            if !body.isEmpty {
+                context.scratch.removeAll(keepingCapacity: true)
+                HTTP1Serialiser.chunkHeader(body.count, to: &context.scratch)
+                upstream.write(contentsOf: context.scratch)
+                upstream.write(contentsOf: body)
+                upstream.write(contentsOf: WireText.lineEnd)
+            }
+        } else if !body.isEmpty {
+            upstream.write(contentsOf: body)
+        }
+        endForwarding()
+    }
+
+    /// One piece of a body that passes through.
+    func forwardBody(_ octets: Span<UInt8>) {
+        guard let upstream, octets.count > 0 else { return }
+        if upstream.queuedOutputBytes + octets.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
+        // A service that stops reading ends the exchange as one that stops writing does.
+        upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.settings.timeouts.responseIdle ?? 60_000))
+        if case .chunked = head.framing {
+            context.scratch.removeAll(keepingCapacity: true)
+            HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
+            upstream.write(contentsOf: context.scratch)
+            upstream.write(octets)
+            upstream.write(contentsOf: WireText.lineEnd)
+        } else {
+            upstream.write(octets)
+        }
+    }
+
+    /// The whole request is queued: from here on the service's time runs.
+    func endForwarding() {
+        guard let upstream else { return }
+        if case .chunked = requestFraming {
+            context.scratch.removeAll(keepingCapacity: true)
+            HTTP1Serialiser.lastChunk(trailers: trailerLines, to: &context.scratch)
+            upstream.write(contentsOf: context.scratch)
+        }
+        sending = .complete
+        if !hasAnswerHead {
+            upstream.deadline = earlier(
+                context.worker.now.adding(milliseconds: route?.settings.timeouts.responseHeader ?? 60_000))
+        }
+        CrashPoint.reach(.requestSent)
+    }
+
+    /// The route's own limit bounds every other one, until the client has been told.
+    func earlier(_ deadline: Instant) -> Instant { isClientDone ? deadline : min(deadline, routeDeadline) }
+
+    func upstreamOutputDrained() {
+        if isTunnel || (!hasRequestEnded && !isClientDone && !isCovered) { downstream?.resumeReading() }
+    }
+
+    // MARK: Failure
+
+    func upstreamFailed(_ failure: UpstreamFailure) {
+        guard let upstream else { return }
+        let nothingSent = !upstream.hasSentAnyOctet
+        let server = upstream.server
+        let wasReused = upstream.isReused
+        self.upstream = nil
+        upstream.end()
+        route?.pool.serverFailed(server)
+        if let pool = route?.pool { context.telemetry.upstreamFailed(pool, failure) }
+        if isTunnel {
+            tunnelEnded(byUpstream: true)
+            return
+        }
+        if retries(failure, server: server, nothingSent: nothingSent, wasReused: wasReused) { return }
+        attemptFailed(nothingSent ? .notSent(.notSent) : .broken)
+    }
+
+    /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead already
+    /// (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
+    private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
+        guard !hasAnswerHead, !isClientDone, let route, downstream != nil || isCovered,
+            routeDeadline > context.worker.now
+        else { return false }
+        if nothingSent && !wasReused {
+            triedServers.insert(server)
+            guard triedServers.count < route.pool.serverCount, isReplayable else { return false }
+            context.telemetry.upstreamRetried(route.pool)
+            startForwarding()
+            return true
+        }
+        guard wasReused, !hasRetriedFresh, isReplayable else { return false }
+        let isSafeToRepeat = !isCovered && head.method.isSafe && head.framing == .none && isDead(failure)
+        guard nothingSent || isSafeToRepeat else { return false }
+        hasRetriedFresh = true
+        context.telemetry.upstreamRetried(route.pool)
+        startForwarding(fresh: true)
+        return true
+    }
+
+    /// Whether all that was given towards the service can be given again.
+    private var isReplayable: Bool { isCovered || sending == .connecting || head.framing == .none }
+
+    private func isDead(_ failure: UpstreamFailure) -> Bool {
+        switch failure {
+        case .closedEarly, .reset: true
+        case .notConnected, .connectTimedOut, .malformed, .unexpectedSwitch, .responseTimedOut, .extraOctets: false
+        }
+    }
+
+    func upstreamDeadlinePassed() {
+        guard let upstream else { return }
+        if let pool = route?.pool { context.telemetry.upstreamFailed(pool, .responseTimedOut) }
+        route?.pool.serverFailed(upstream.server)
+        if isTunnel {
+            tunnelIdle()
+            return
+        }
+        let mayStillAnswer = isCovered && !hasAnswerHead && attempt != nil && !isClientDone
+        if mayStillAnswer {
+            // The connection stays for a late answer; it is not read until the store knows that the outcome is unknown.
+            upstream.pauseReading()
+            upstream.deadline = .never
+        } else {
+            self.upstream = nil
+            upstream.end()
+        }
+        attemptFailed(.timedOut)
+    }
+
+    /// Ends the attempt: for a covered exchange the machine decides, else the client is told.
+    func attemptFailed(_ failure: Attempt.Failure) {
+        if attempt != nil {
+            let clientWaits = !isClientDone
+            let partSent = isAnswerStarted
+            run { $0.attemptFailed(failure, clientWaits: clientWaits, partSent: partSent) }
+            return
+        }
+        if isAnswerStarted {
+            abortClient()
+            return
+        }
+        switch failure {
+        case .notSent(let problem): refuse(problem, nil)
+        case .broken: refuse(.upstreamBroken, nil)
+        case .timedOut: refuse(.upstreamTimedOut, nil)
+        }
+    }
+
+    /// The message cannot be completed: the client must see that it is broken.
+    func abortClient() {
+        let client = downstream
+        downstream = nil
+        client?.abort()
+        finish()
+    }
+}

@@ -1,0 +1,255 @@
+import HTTP
+import Idempotency
+import Observability
+import Transport
+
+/// What the client sends: checks in the order of their price, routing, and the two ways on.
+extension Exchange {
+    func headReceived() {
+        if let problem = checkHead() {
+            refuseMalformed(problem.0, problem.1)
+            return
+        }
+        // `OPTIONS *` concerns the server as a whole: the route for everything takes it.
+        let routed = head.form == .asterisk ? WireText.root : path
+        guard let index = context.rules.router.route(host: head[head.authority], path: routed.span) else {
+            refuse(.noRoute, nil)
+            return
+        }
+        let route = context.rules.routes[index]
+        self.route = route
+        route.inFlight += 1
+        context.telemetry.requestStarted(route)
+        if context.isAtCapacity || route.isAtCapacity {
+            context.telemetry.shed(route.isAtCapacity ? "route" : "requests")
+            refuse(.overloaded, nil)
+            return
+        }
+        if let limit = route.settings.timeouts.route {
+            routeDeadline = timeline.began.adding(milliseconds: limit)
+        }
+        if let detail = route.guardedFieldCollision(head.fields) {
+            refuseMalformed(.badRequest, detail)
+            return
+        }
+        do {
+            try head.fields.markHopByHop(protecting: route.protectedNames)
+        } catch {
+            context.telemetry.malformed(error)
+            refuseMalformed(Problem(error), error.reason)
+            return
+        }
+        if route.policy != nil {
+            identifyHead(route)
+        } else {
+            beginPassThrough()
+        }
+    }
+
+    /// What is refused whatever the route.
+    private func checkHead() -> (Problem, StaticString?)? {
+        if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
+        do {
+            if try !PathNormaliser.normalise(head[head.path], into: &path) {
+                path.removeAll(keepingCapacity: true)
+                path.append(contentsOf: head.fields.octets[head.path.bounds])
+            }
+        } catch {
+            context.telemetry.malformed(error)
+            return (Problem(error), error.reason)
+        }
+        return nil
+    }
+
+    // MARK: Passing through
+
+    private func beginPassThrough() {
+        if head.expectsContinue && head.framing != .none { sendContinue() }
+        startForwarding()
+    }
+
+    private func sendContinue() {
+        downstream?.write(contentsOf: WireText.continueLine)
+    }
+
+    func requestBodyReceived(_ octets: Span<UInt8>) {
+        bodyBytesReceived += UInt64(octets.count)
+        if isClientDone { return }
+        if isCovered {
+            collect(octets)
+        } else {
+            forwardBody(octets)
+        }
+    }
+
+    func requestEnded(trailers: FieldSection?) {
+        hasRequestEnded = true
+        if isClientDone { return }
+        if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
+        if isCovered {
+            if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
+        } else if sending == .streaming {
+            endForwarding()
+        }
+    }
+
+    // MARK: Covered
+
+    private func identifyHead(_ route: Route) {
+        let result = route.identifier.begin(
+            method: head[head.methodRange], path: path.span, query: head[head.query], hasQuery: head.hasQuery,
+            fields: head.fields, scratch: &context.identityScratch)
+        switch result {
+        case .notCovered:
+            beginPassThrough()
+        case .missingKey:
+            handleMissingKey(route)
+        case .malformedKey:
+            timeline.outcome = .invalidKey
+            refuse(.keyMalformed, nil)
+        case .missingScope:
+            timeline.outcome = .invalidKey
+            refuse(.scopeMissing, nil)
+        case .pending(let pending):
+            self.pending = pending
+            isCovered = true
+            beginCollecting(route)
+        }
+    }
+
+    /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at all.
+    private var claimsBeforeBody: Bool {
+        guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
+        return head.expectsContinue && head.framing != .none
+    }
+
+    private func handleMissingKey(_ route: Route) {
+        if route.policy?.onMissingKey == .pass {
+            timeline.outcome = .bypassed
+            isCovered = false
+            beginPassThrough()
+        } else {
+            timeline.outcome = .missingKey
+            refuse(.keyMissing, nil)
+        }
+    }
+
+    private func beginCollecting(_ route: Route) {
+        let limit = route.policy?.requestBodyBytesMax ?? 0
+        if case .length(let length) = head.framing {
+            if length > UInt64(limit) {
+                refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
+                return
+            }
+            if length > 0 { body.reserveCapacity(min(Int(length), 64 << 10)) }
+        }
+        if claimsBeforeBody {
+            identifyBody()
+        } else if head.expectsContinue && head.framing != .none {
+            sendContinue()
+        }
+    }
+
+    /// The claim is ours before the body is here: ask for it. `requestEnded` goes on.
+    func askForBody() {
+        sendContinue()
+        downstream?.restartBodyTimers()
+    }
+
+    private func collect(_ octets: Span<UInt8>) {
+        let limit = route?.policy?.requestBodyBytesMax ?? 0
+        if body.count + octets.count > limit {
+            if holdsUnsentClaim { return attemptFailed(.notSent(.contentTooLarge)) }
+            refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
+            return
+        }
+        guard reserve(octets.count) else {
+            context.telemetry.limitHit("body_memory")
+            if holdsUnsentClaim { return attemptFailed(.notSent(.overloaded)) }
+            refuse(.overloaded, "The memory for request bodies is used up.")
+            return
+        }
+        body.append(octets)
+    }
+
+    /// Takes from the budget for buffered bodies; given back when the exchange ends.
+    func reserve(_ count: Int) -> Bool {
+        guard context.reserveBodyMemory(count) else { return false }
+        reservedBytes += count
+        return true
+    }
+
+    /// The body is whole: who is asking for what is known, and the store is asked.
+    private func identifyBody() {
+        CrashPoint.reach(.bodyRead)
+        guard let route, let pending else { return }
+        self.pending = nil
+        switch route.identifier.finish(pending, body: body.span, scratch: &context.identityScratch) {
+        case .missingKey:
+            handleMissingKeyInBody(route)
+        case .malformedKey:
+            timeline.outcome = .invalidKey
+            refuse(.keyMalformed, nil)
+        case .missingScope:
+            timeline.outcome = .invalidKey
+            refuse(.scopeMissing, nil)
+        case .identified(let identity):
+            if identity.fellBackToOctets { context.telemetry.limitHit("canonical_form") }
+            CrashPoint.reach(.beforeClaim)
+            self.identity = identity
+            attempt = Attempt(policy: route.attemptPolicy)
+            timeline.outcome = .first
+            context.submit(.claim(route.identifier.claim(for: identity), replyAddress))
+        }
+    }
+
+    /// The key could have stood in the body, which is collected already: it is sent as it is, without a record.
+    private func handleMissingKeyInBody(_ route: Route) {
+        if route.policy?.onMissingKey == .pass {
+            timeline.outcome = .bypassed
+            startForwarding()
+        } else {
+            timeline.outcome = .missingKey
+            refuse(.keyMissing, nil)
+        }
+    }
+
+    var replyAddress: ReplyAddress { ReplyAddress(worker: UInt32(context.worker.index), exchange: id) }
+
+    // MARK: Errors
+
+    /// The request's body broke a rule of its framing.
+    func requestBroken(_ error: HTTPError) {
+        context.telemetry.malformed(error)
+        downstream?.closeAfterAnswer()
+        refuseOrAbort(Problem(error), error.reason)
+    }
+
+    func requestTimedOut() {
+        downstream?.closeAfterAnswer()
+        refuseOrAbort(.requestTimedOut, nil)
+    }
+
+    private func refuseOrAbort(_ problem: Problem, _ detail: StaticString?) {
+        if isAnswerStarted || isClientDone {
+            abortClient()
+        } else if holdsUnsentClaim {
+            attemptFailed(.notSent(problem))
+        } else {
+            refuse(problem, detail)
+        }
+    }
+
+    /// The claim was given before the body came: it must be given back if the body never does.
+    var holdsUnsentClaim: Bool { claim != nil && !hasRequestEnded }
+
+    /// Whoever sent this may mean something else by the octets that follow: nothing more is read from the connection.
+    private func refuseMalformed(_ problem: Problem, _ detail: StaticString?) {
+        downstream?.closeAfterAnswer()
+        refuse(problem, detail)
+    }
+
+    func refuse(_ problem: Problem, _ detail: StaticString?) {
+        refuse(problem, text: detail.map { "\($0)" })
+    }
+}

@@ -1,0 +1,77 @@
+import HTTP
+import Transport
+
+/// An upgraded connection (RFC 9110 §7.8): opaque octets both ways, only after the service's 101, only on routes that pass through.
+extension Exchange {
+    /// Whether the request may carry an upgrade to the service.
+    var mayUpgrade: Bool {
+        guard let route, !isCovered else { return false }
+        return head.wantsUpgrade && route.settings.allowsUpgrade && head.version == .http11 && head.framing == .none
+    }
+
+    /// The service answered 101. False if nobody asked for it.
+    func upgradeAccepted() -> Bool {
+        guard mayUpgrade, let downstream, let upstream, let route else { return false }
+        do {
+            try answerHead.fields.markHopByHop()
+        } catch {
+            return false
+        }
+        hasAnswerHead = true
+        isTunnel = true
+        isAnswerStarted = true
+        timeline.status = 101
+        timeline.upstreamStatus = 101
+        timeline.answerHead = context.worker.now
+        context.scratch.removeAll(keepingCapacity: true)
+        HTTP1Serialiser.statusLine(101, to: &context.scratch)
+        HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &context.scratch)
+        ForwardedRequest.writeUpgrade(answerHead.fields, to: &context.scratch)
+        context.scratch.append(contentsOf: WireText.lineEnd)
+        downstream.write(contentsOf: context.scratch)
+        downstream.becomeTunnel(idleMilliseconds: route.settings.timeouts.tunnel)
+        upstream.deadline = .never
+        return true
+    }
+
+    func tunnelFromUpstream(_ octets: Span<UInt8>) {
+        guard let downstream else { return }
+        timeline.bytesToClient += UInt64(octets.count)
+        downstream.write(octets)
+        extendTunnel()
+        pauseUpstreamIfFull(downstream)
+    }
+
+    func tunnelFromDownstream(_ octets: Span<UInt8>) {
+        guard let upstream else { return }
+        bodyBytesReceived += UInt64(octets.count)
+        upstream.write(octets)
+        extendTunnel()
+        if upstream.queuedOutputBytes > context.limits.outputHighWater {
+            downstream?.pauseReading()
+            upstream.requestDrainNotice()
+        }
+    }
+
+    private func extendTunnel() {
+        guard let route else { return }
+        downstream?.deadline = context.worker.now.adding(milliseconds: route.settings.timeouts.tunnel)
+    }
+
+    /// No octet either way for the tunnel timeout.
+    func tunnelIdle() {
+        tunnelEnded(byUpstream: true)
+    }
+
+    /// One side is gone: what is queued towards the other is still sent.
+    func tunnelEnded(byUpstream: Bool) {
+        let client = downstream
+        downstream = nil
+        if let upstream, !byUpstream {
+            self.upstream = nil
+            upstream.endAfterFlush()
+        }
+        client?.endTunnel()
+        finish()
+    }
+}

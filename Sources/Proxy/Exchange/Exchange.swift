@@ -1,0 +1,230 @@
+import HTTP
+import Idempotency
+import Observability
+import Transport
+
+/// One request and its response, from the request's head to the last octet, on one worker. It outlives its client's connection:
+/// once an octet of a covered request may have gone to the service, the exchange goes on until its outcome is stored.
+///
+/// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service), `+Attempt` (the
+/// idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here: state and lifetime.
+final class Exchange {
+    /// How far the request has gone towards the service.
+    enum Sending {
+        case notStarted
+        case connecting
+        /// The head is queued; the body follows as it arrives.
+        case streaming
+        /// The whole request is queued.
+        case complete
+    }
+
+    /// How the body of the answer is delimited towards the client.
+    enum ClientFraming {
+        case none
+        case length
+        case chunked
+        case untilClose
+    }
+
+    /// Lives as long as the process, as its worker does.
+    let context: WorkerContext
+    /// Slot and generation: what the store and timers know this exchange by.
+    private(set) var id: UInt64 = 0
+
+    // The client's side.
+    var downstream: DownstreamConnection?
+    /// Outlives the connection: a request may be sent after its client has left.
+    var client = ForwardedRequest.Client(text: [], isTrusted: false)
+    var listener = 0
+    @exclusivity(unchecked) var head = RequestHead()
+    /// Normalised; what routes and keys see.
+    @exclusivity(unchecked) var path: [UInt8] = []
+    /// A covered request's body, whole. Empty on routes that pass through.
+    @exclusivity(unchecked) var body: [UInt8] = []
+    var trailerLines: [UInt8] = []
+    var hasRequestEnded = false
+    var bodyBytesReceived: UInt64 = 0
+
+    // The route.
+    var route: Route?
+    /// The record, not the way through, decides: the body is collected, and the store asked.
+    var isCovered = false
+    var pending: PendingIdentity?
+    var identity: RequestIdentity?
+    /// Nil where the exchange passes through.
+    @exclusivity(unchecked) var attempt: Attempt?
+    var claim: ClaimReference?
+    var waitDeadline = Instant.never
+
+    // The service's side.
+    var upstream: UpstreamConnection?
+    var sending = Sending.notStarted
+    var triedServers: Set<Int> = []
+    var hasRetriedFresh = false
+    var routeDeadline = Instant.never
+    @exclusivity(unchecked) var answerHead = ResponseHead()
+    /// End-to-end field lines of the answer, serialised once for the client and for the record.
+    @exclusivity(unchecked) var fieldLines: [UInt8] = []
+    var clientFraming = ClientFraming.none
+    /// What is not sent yet of a covered answer: its last octets leave after the record is durable.
+    @exclusivity(unchecked) var held: [UInt8] = []
+    var hasAnswerHead = false
+    var hasAnswerEnded = false
+    /// An octet of the answer's head has gone to the client.
+    var isAnswerStarted = false
+    /// The client has its whole answer, or was told of an error: it waits for nothing more.
+    var isClientDone = false
+    var interimAnswers = 0
+    @exclusivity(unchecked) var recording = Recording()
+    /// The body budget that this exchange holds, in octets.
+    var reservedBytes = 0
+    var isTunnel = false
+
+    @exclusivity(unchecked) var timeline = Timeline()
+
+    init(context: WorkerContext) {
+        self.context = context
+    }
+
+    /// False while the service's connection is not ready to take more of the body.
+    var canTakeBody: Bool {
+        if isCovered || isClientDone { return true }
+        guard let upstream else { return false }
+        return sending == .streaming && upstream.queuedOutputBytes < context.limits.outputHighWater
+    }
+
+    var connectTimeoutMilliseconds: UInt64 { route?.settings.timeouts.connect ?? 3_000 }
+
+    // MARK: Lifetime
+
+    /// Takes an unused exchange into service.
+    func open(id: UInt64, downstream: DownstreamConnection) {
+        self.id = id
+        self.downstream = downstream
+        client.text = downstream.peerText
+        client.isTrusted = downstream.peerIsTrusted
+        listener = downstream.listener
+        timeline.start(at: context.worker.now, wallMilliseconds: context.worker.wallMilliseconds)
+    }
+
+    /// Nobody waits for anything any more: one access-log line, and the slot is free.
+    func finish() {
+        if let upstream {
+            self.upstream = nil
+            upstream.end()
+        }
+        route?.inFlight -= 1
+        context.telemetry.exchangeEnded(self)
+        context.releaseBodyMemory(reservedBytes)
+        let client = downstream
+        downstream = nil
+        reset()
+        context.closeExchange(self)
+        client?.answerEnded()
+    }
+
+    /// The client has all it gets, but the exchange goes on for a late answer.
+    func releaseClient() {
+        let client = downstream
+        downstream = nil
+        isClientDone = true
+        client?.answerEnded()
+    }
+
+    /// The client's connection is gone.
+    func clientLeft() {
+        downstream = nil
+        timeline.clientLeft = true
+        if isTunnel {
+            tunnelEnded(byUpstream: false)
+        } else if attempt != nil {
+            // The service may be paused for a client that did not read; nobody else would let it go on.
+            if hasAnswerHead { upstream?.resumeReading() }
+            if holdsUnsentClaim {
+                run { $0.attemptFailed(.notSent(.badRequest), clientWaits: false, partSent: false) }
+            } else {
+                run { $0.clientLeft() }
+            }
+        } else {
+            // A request that passes through, or one that was never complete: nobody needs its answer.
+            finish()
+        }
+    }
+
+    private func reset() {
+        head.reset()
+        answerHead.reset()
+        path.removeAll(keepingCapacity: true)
+        Exchange.empty(&body)
+        trailerLines.removeAll(keepingCapacity: true)
+        Exchange.empty(&fieldLines)
+        Exchange.empty(&held)
+        hasRequestEnded = false
+        bodyBytesReceived = 0
+        route = nil
+        isCovered = false
+        pending = nil
+        identity = nil
+        attempt = nil
+        claim = nil
+        waitDeadline = .never
+        sending = .notStarted
+        if !triedServers.isEmpty { triedServers.removeAll() }
+        hasRetriedFresh = false
+        routeDeadline = .never
+        clientFraming = .none
+        hasAnswerHead = false
+        hasAnswerEnded = false
+        isAnswerStarted = false
+        isClientDone = false
+        interimAnswers = 0
+        recording = Recording()
+        reservedBytes = 0
+        isTunnel = false
+        timeline = Timeline()
+    }
+
+    /// Keeps a small buffer for the next exchange and gives a large one back.
+    private static func empty(_ buffer: inout [UInt8]) {
+        if buffer.capacity <= 4096 {
+            buffer.removeAll(keepingCapacity: true)
+        } else {
+            buffer = []
+        }
+    }
+}
+
+/// When the steps of an exchange happened, for its log line and metrics.
+struct Timeline {
+    var began = Instant(nanoseconds: 0)
+    var beganWallMilliseconds: UInt64 = 0
+    var requestEnded: Instant?
+    var forwarded: Instant?
+    var answerHead: Instant?
+    var answerEnded: Instant?
+    var bytesToClient: UInt64 = 0
+    var status: UInt16 = 0
+    var upstreamStatus: UInt16 = 0
+    /// Index into the servers of the route's pool.
+    var upstreamServer: Int?
+    var isUpstreamReused = false
+    /// Nil where the exchange passes through.
+    var outcome: IdempotencyOutcome?
+    var clientLeft = false
+
+    mutating func start(at instant: Instant, wallMilliseconds: UInt64) {
+        began = instant
+        beganWallMilliseconds = wallMilliseconds
+    }
+}
+
+/// The answer as it is being recorded.
+struct Recording {
+    /// The body so far; empty after it has overflown.
+    var body: [UInt8] = []
+    var trailerLines: [UInt8] = []
+    var bodyBytes: UInt64 = 0
+    /// Set when the body passed the record limit or the memory budget: only size and digest are kept.
+    var digest: SHA256?
+}

@@ -1,0 +1,110 @@
+import HTTP
+import Transport
+
+/// The request's head as the service gets it: rebuilt from parsed values, with exactly one framing field, `Host`, `Via` and
+/// `X-Forwarded-*` of the proxy's own.
+enum ForwardedRequest {
+    /// What of the client's connection the head tells.
+    struct Client {
+        var text: [UInt8]
+        var isTrusted: Bool
+    }
+
+    /// Marks what is not forwarded as it came.
+    static func dropManaged(_ fields: inout FieldSection, isTrusted: Bool) {
+        fields.drop(.host)
+        fields.drop(.contentLength)
+        fields.drop(.expect)
+        fields.drop(.xForwardedFor)
+        if !isTrusted {
+            fields.drop(.xForwardedProto)
+            fields.drop(.xForwardedHost)
+            fields.drop(.xForwardedPort)
+            fields.drop(.forwarded)
+        }
+    }
+
+    static func write(
+        _ head: borrowing RequestHead, route: Route, client: Client, serverText: String, via: [UInt8]?, framing: BodyFraming,
+        isCovered: Bool, upgrades: Bool, to output: inout [UInt8]
+    ) {
+        writeRequestLine(head, to: &output)
+        output.append(contentsOf: hostPrefix)
+        switch route.settings.hostField {
+        case .preserve where !head.authority.isEmpty: output.append(head[head.authority])
+        case .preserve: output.append(contentsOf: serverText.utf8)
+        case .upstream: output.append(contentsOf: serverText.utf8)
+        case .fixed(let text): output.append(contentsOf: text.utf8)
+        }
+        output.append(contentsOf: WireText.lineEnd)
+        HTTP1Serialiser.fieldLines(of: head.fields, to: &output)
+        if isCovered { route.writeRenamedKey(head.fields, to: &output) }
+        writeForwarded(head, client, to: &output)
+        if let via { output.append(contentsOf: via) }
+        if upgrades { writeUpgrade(head.fields, to: &output) }
+        switch framing {
+        case .none, .untilClose: break
+        case .length(let length): HTTP1Serialiser.contentLength(length, to: &output)
+        case .chunked: output.append(contentsOf: WireText.chunkedLine)
+        }
+        HTTP1Serialiser.endOfHead(to: &output)
+    }
+
+    /// The raw target in origin form; an absolute-form target loses its scheme and authority (RFC 9112 §3.2.1).
+    private static func writeRequestLine(_ head: borrowing RequestHead, to output: inout [UInt8]) {
+        switch head.form {
+        case .origin, .asterisk:
+            HTTP1Serialiser.requestLine(method: head[head.methodRange], target: head[head.targetRange], to: &output)
+        case .absolute:
+            output.append(head[head.methodRange])
+            output.append(UInt8(ascii: " "))
+            if head.method == .options && head.isAuthorityOnly {
+                // RFC 9112 §3.2.4: without path and query it asks about the server as a whole.
+                output.append(UInt8(ascii: "*"))
+            } else if head.path.isEmpty {
+                output.append(UInt8(ascii: "/"))
+            } else {
+                output.append(head[head.path])
+            }
+            if head.hasQuery {
+                output.append(UInt8(ascii: "?"))
+                output.append(head[head.query])
+            }
+            output.append(contentsOf: " HTTP/1.1\r\n".utf8)
+        }
+    }
+
+    /// RFC 9110 has no standard for these; the convention is Caddy's strict one: believed and appended to only from trusted peers.
+    private static func writeForwarded(_ head: borrowing RequestHead, _ client: Client, to output: inout [UInt8]) {
+        output.append(contentsOf: forwardedForPrefix)
+        if client.isTrusted && head.fields.contains(.xForwardedFor) {
+            for line in head.fields.lines where line.known == .xForwardedFor {
+                output.append(head.fields.value(line))
+                output.append(contentsOf: listSeparator)
+            }
+        }
+        output.append(contentsOf: client.text)
+        output.append(contentsOf: WireText.lineEnd)
+        if !client.isTrusted || !head.fields.contains(.xForwardedProto) { output.append(contentsOf: forwardedProtoLine) }
+        if !head.authority.isEmpty && (!client.isTrusted || !head.fields.contains(.xForwardedHost)) {
+            output.append(contentsOf: forwardedHostPrefix)
+            output.append(head[head.authority])
+            output.append(contentsOf: WireText.lineEnd)
+        }
+    }
+
+    static func writeUpgrade(_ fields: borrowing FieldSection, to output: inout [UInt8]) {
+        guard let line = fields.first(.upgrade) else { return }
+        output.append(contentsOf: upgradePrefix)
+        output.append(fields.value(line))
+        output.append(contentsOf: WireText.lineEnd)
+        output.append(contentsOf: WireText.upgradeLine)
+    }
+
+    private static let hostPrefix = Array("Host: ".utf8)
+    private static let upgradePrefix = Array("Upgrade: ".utf8)
+    private static let forwardedForPrefix = Array("X-Forwarded-For: ".utf8)
+    private static let forwardedProtoLine = Array("X-Forwarded-Proto: http\r\n".utf8)
+    private static let forwardedHostPrefix = Array("X-Forwarded-Host: ".utf8)
+    private static let listSeparator = Array(", ".utf8)
+}

@@ -1,0 +1,68 @@
+import HTTP
+import Idempotency
+import Transport
+
+/// What a configuration says that a reload may change, made ready once for all workers.
+struct RulesPlan: Sendable {
+    var settings: ServerSettings
+    /// Per upstream and server: what its name resolved to at the start.
+    var addresses: [[[SocketAddress]]]
+    /// Per upstream: the health that all workers see.
+    var health: [UpstreamHealth]
+    /// What metrics and logs know the routes and upstreams by; stable over reloads.
+    var routeLabels: [Int]
+    var upstreamLabels: [Int]
+}
+
+/// The rules as one worker uses them. Replaced as a whole by a reload: an exchange keeps the route it began with, and with it the
+/// policy and the pool, to its end.
+final class Rules {
+    let timeouts: ClientTimeouts
+    let limits: Limits
+    let routes: [Route]
+    let pools: [UpstreamPool]
+    let router: Router
+    private let trustedPeers: [AddressBlock]
+    private let viaLine10: [UInt8]?
+    private let viaLine11: [UInt8]?
+
+    /// - Parameter earlier: pools of upstreams whose settings are the same go on, with their connections.
+    init(_ plan: RulesPlan, context: WorkerContext, resolver: Resolver, earlier: Rules?) throws(PolicyError) {
+        let settings = plan.settings
+        timeouts = settings.timeouts
+        limits = settings.limits
+        router = Router(settings.routes)
+        trustedPeers = settings.trustedPeers
+        viaLine10 = settings.viaPseudonym.map { Array("Via: 1.0 \($0)\r\n".utf8) }
+        viaLine11 = settings.viaPseudonym.map { Array("Via: 1.1 \($0)\r\n".utf8) }
+        var pools: [UpstreamPool] = []
+        for (index, upstream) in settings.upstreams.enumerated() {
+            if let pool = earlier?.pools.first(where: { $0.settings == upstream }) {
+                pools.append(pool)
+                continue
+            }
+            let pool = UpstreamPool(
+                context: context, settings: upstream, label: plan.upstreamLabels[index], health: plan.health[index])
+            pool.startResolving(resolver, initial: plan.addresses[index])
+            pools.append(pool)
+        }
+        self.pools = pools
+        var routes: [Route] = []
+        for (index, route) in settings.routes.enumerated() {
+            routes.append(try Route(label: plan.routeLabels[index], settings: route, pool: pools[route.upstream]))
+        }
+        self.routes = routes
+    }
+
+    func viaLine(_ version: RequestHead.Version) -> [UInt8]? { version == .http10 ? viaLine10 : viaLine11 }
+
+    func isTrusted(_ address: SocketAddress) -> Bool {
+        guard !trustedPeers.isEmpty, let octets = address.octets else { return false }
+        return trustedPeers.contains { $0.contains(octets) }
+    }
+
+    /// Lets go of the pools that `later` does not use: idle connections close, the others after their exchange.
+    func retire(for later: Rules) {
+        for pool in pools where !later.pools.contains(where: { $0 === pool }) { pool.retire() }
+    }
+}

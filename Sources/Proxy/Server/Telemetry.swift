@@ -1,0 +1,213 @@
+import HTTP
+import Idempotency
+import Observability
+import Transport
+
+/// What one worker measures and logs. On its worker only.
+final class Telemetry {
+    private let shard: MetricShard
+    private let log: AccessLog
+    private let worker: Worker
+    private let protocolLabel: MetricLabel
+    private let registry: MetricRegistry
+    /// By the labels of routes and upstreams.
+    private var durations: [[HistogramID]] = []
+    private var overheads: [[HistogramID]] = []
+    private var inFlight: [SeriesID] = []
+    private var upstreamDurations: [HistogramID] = []
+    private let requestSize: HistogramID
+    private let responseSize: HistogramID
+    private let recordSize: HistogramID
+    private let connectionsTotal: SeriesID
+    private let waiters: SeriesID
+
+    init(worker: Worker, registry: MetricRegistry, log: AccessLog) {
+        self.worker = worker
+        self.registry = registry
+        self.log = log
+        let shard = registry.makeShard()
+        self.shard = shard
+        protocolLabel = shard.literal("http/1.1")
+        requestSize = shard.histogram(.requestSize)
+        responseSize = shard.histogram(.responseSize)
+        recordSize = shard.histogram(.idempotencyRecordSize)
+        connectionsTotal = shard.series(.connectionsTotal)
+        waiters = shard.series(.idempotencyWaiters)
+    }
+
+    /// Registers what the rules need, once per route and upstream.
+    func prepare(_ plan: RulesPlan) {
+        let routes = (plan.routeLabels.max() ?? -1) + 1
+        for route in durations.count..<max(durations.count, routes) {
+            durations.append(
+                MethodLabel.allCases.map { shard.histogram(.requestDuration, .index(route), .method($0)) })
+            overheads.append(
+                IdempotencyOutcome.allCases.map { shard.histogram(.overhead, .index(route), .outcome($0)) })
+            inFlight.append(shard.series(.requestsInFlight, .index(route)))
+        }
+        let upstreams = (plan.upstreamLabels.max() ?? -1) + 1
+        for upstream in upstreamDurations.count..<max(upstreamDurations.count, upstreams) {
+            upstreamDurations.append(shard.histogram(.upstreamRequestDuration, .index(upstream)))
+        }
+        log.extend(registry.names)
+    }
+
+    func batchEnded() {
+        log.flush()
+    }
+
+    // MARK: Connections
+
+    func connectionOpened(_ listener: Int) {
+        shard.add(connectionsTotal)
+        shard.move(.connections, .index(listener), protocolLabel, by: 1)
+    }
+
+    func connectionClosed(_ listener: Int) {
+        shard.move(.connections, .index(listener), protocolLabel, by: -1)
+    }
+
+    func connectionRejected(_ reason: StaticString) {
+        shard.add(.connectionsRejected, shard.literal(reason))
+    }
+
+    // MARK: Requests
+
+    func malformed(_ error: HTTPError) {
+        shard.add(.malformedRequests, shard.literal(error.reason))
+    }
+
+    /// A request that never became an exchange: its form was refused, or it took too long.
+    func refusedBeforeExchange(_ listener: Int, _ problem: Problem) {
+        shard.add(.requests, .index(listener), .none, .method(.other), .code(problem.status))
+        guard log.isEnabled else { return }
+        var entry = AccessEntry()
+        entry.milliseconds = worker.wallMilliseconds
+        entry.listener = listener
+        entry.status = problem.status
+        entry.termination = problem == .requestTimedOut ? .init(.clientTimeout, .request) : .init(.proxy, .request)
+        log.append(entry)
+    }
+
+    func requestStarted(_ route: Route) {
+        shard.move(inFlight[route.label], by: 1)
+    }
+
+    func shed(_ reason: StaticString) {
+        shard.add(.requestsShed, shard.literal(reason))
+    }
+
+    func limitHit(_ limit: StaticString) {
+        shard.add(.limitReached, shard.literal(limit))
+    }
+
+    func waiting(_ change: Int64) {
+        shard.move(waiters, by: change)
+    }
+
+    func outcomeNotStored() {
+        shard.add(.idempotencyNotRecorded, shard.literal("store_error"))
+    }
+
+    func notRecorded(_ reason: StaticString) {
+        shard.add(.idempotencyNotRecorded, shard.literal(reason))
+    }
+
+    func recorded(bytes: Int) {
+        shard.observe(recordSize, UInt64(bytes))
+    }
+
+    // MARK: Upstreams
+
+    func upstreamFailed(_ pool: UpstreamPool, _ failure: UpstreamFailure) {
+        shard.add(.upstreamErrors, .index(pool.label), shard.literal(failure.kind))
+    }
+
+    func upstreamRetried(_ pool: UpstreamPool) {
+        shard.add(.upstreamRetries, .index(pool.label))
+    }
+
+    // MARK: The end of an exchange
+
+    func exchangeEnded(_ exchange: Exchange) {
+        let timeline = exchange.timeline
+        // nginx's 499: the client left before it was answered.
+        let status: UInt16 = timeline.status == 0 ? 499 : timeline.status
+        let duration = worker.now.nanoseconds(since: timeline.began)
+        let method = MethodLabel(rawValue: exchange.head.method.rawValue) ?? .other
+        var upstreamDuration: UInt64?
+        if let forwarded = timeline.forwarded {
+            upstreamDuration = (timeline.answerEnded ?? worker.now).nanoseconds(since: forwarded)
+        }
+        if let route = exchange.route {
+            shard.add(.requests, .index(exchange.listener), .index(route.label), .method(method), .code(status))
+            shard.observe(durations[route.label][Int(method.rawValue)], duration)
+            shard.move(inFlight[route.label], by: -1)
+            if let outcome = timeline.outcome {
+                shard.add(.idempotencyRequests, .index(route.label), .outcome(outcome))
+                shard.observe(
+                    overheads[route.label][Int(outcome.rawValue)], duration - min(duration, upstreamDuration ?? 0))
+            }
+        } else {
+            shard.add(.requests, .index(exchange.listener), .none, .method(method), .code(status))
+        }
+        if exchange.bodyBytesReceived > 0 { shard.observe(requestSize, exchange.bodyBytesReceived) }
+        if timeline.bytesToClient > 0 { shard.observe(responseSize, timeline.bytesToClient) }
+        if let pool = exchange.route?.pool, let upstreamDuration {
+            shard.add(.upstreamRequests, .index(pool.label), .code(timeline.upstreamStatus))
+            shard.observe(upstreamDurations[pool.label], upstreamDuration)
+        }
+        if log.isEnabled { write(exchange, status, duration, upstreamDuration) }
+    }
+
+    private func write(_ exchange: Exchange, _ status: UInt16, _ duration: UInt64, _ upstreamDuration: UInt64?) {
+        let timeline = exchange.timeline
+        let client = exchange.client.text
+        let path = exchange.path
+        let octets = exchange.head.fields.octets
+        var server: [UInt8] = []
+        if let pool = exchange.route?.pool, let index = timeline.upstreamServer {
+            server = Array(pool.serverText(index).utf8)
+        }
+        var entry = AccessEntry()
+        entry.milliseconds = worker.wallMilliseconds
+        entry.listener = exchange.listener
+        entry.route = exchange.route?.label ?? -1
+        entry.clientIP = client.span
+        entry.isHTTP10 = exchange.head.version == .http10
+        entry.method = octets.span.extracting(exchange.head.methodRange.bounds)
+        entry.host = octets.span.extracting(exchange.head.authority.bounds)
+        entry.path = path.span
+        entry.query = octets.span.extracting(exchange.head.query.bounds)
+        entry.status = status
+        entry.bytesIn = exchange.bodyBytesReceived
+        entry.bytesOut = timeline.bytesToClient
+        entry.durationNanoseconds = duration
+        entry.timeToFirstByteNanoseconds = timeline.answerHead.map { $0.nanoseconds(since: timeline.began) }
+        entry.upstreamAddress = server.span
+        entry.upstreamStatus = timeline.upstreamStatus
+        entry.upstreamDurationNanoseconds = upstreamDuration
+        entry.isUpstreamReused = timeline.isUpstreamReused
+        entry.outcome = timeline.outcome
+        entry.keyHashPrefix = exchange.identity?.key.words.0
+        entry.overheadNanoseconds = duration - min(duration, upstreamDuration ?? 0)
+        entry.termination = timeline.clientLeft ? .init(.client, .data) : .normal
+        log.append(entry)
+    }
+}
+
+extension UpstreamFailure {
+    /// A metric's label.
+    var kind: StaticString {
+        switch self {
+        case .notConnected: "not_connected"
+        case .connectTimedOut: "connect_timeout"
+        case .closedEarly: "closed_early"
+        case .reset: "reset"
+        case .malformed: "malformed"
+        case .unexpectedSwitch: "unexpected_switch"
+        case .responseTimedOut: "response_timeout"
+        case .extraOctets: "extra_octets"
+        }
+    }
+}

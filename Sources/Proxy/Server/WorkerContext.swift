@@ -1,0 +1,228 @@
+import HTTP
+import Idempotency
+import Observability
+import Synchronization
+import Transport
+
+/// What the connections and exchanges of one worker share. Everything here is used on the worker's queue only.
+final class WorkerContext {
+    let worker: Worker
+    let store: any RecordStore
+    let shared: SharedState
+    private(set) var rules: Rules!
+    private(set) var deliveries: DeliveryWatch!
+    let telemetry: Telemetry
+    private let resolver: Resolver
+
+    /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no exchange.
+    @exclusivity(unchecked) var parsedHead = RequestHead()
+    /// For serialisers; empty before each use, its capacity kept.
+    @exclusivity(unchecked) var scratch: [UInt8] = []
+    @exclusivity(unchecked) var identityScratch = IdentityScratch()
+
+    private var exchanges: [Exchange] = []
+    private var generations: [UInt32] = []
+    private var freeExchanges: [Int] = []
+    private var outbox: [StoreRequest] = []
+    private var deferred: [() -> Void] = []
+    private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
+    private(set) var isDraining = false
+    private var healthCheckers: [HealthChecker] = []
+    private var operatorRequests: [UInt64: (StoreResult) -> Void] = [:]
+    private var operatorSerial: UInt64 = 0
+
+    init(
+        worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
+        telemetry: Telemetry
+    ) throws(PolicyError) {
+        self.worker = worker
+        self.store = store
+        self.shared = shared
+        self.resolver = resolver
+        self.telemetry = telemetry
+        scratch.reserveCapacity(64 << 10)
+        rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
+        telemetry.prepare(plan)
+        deliveries = DeliveryWatch(context: self)
+        worker.onBatchEnd { [unowned self] in self.endBatch() }
+    }
+
+    var timeouts: ClientTimeouts { rules.timeouts }
+    var limits: Limits { rules.limits }
+
+    /// Serves by other rules from the next request on.
+    func reload(_ plan: RulesPlan) throws(PolicyError) {
+        let earlier: Rules = rules
+        rules = try Rules(plan, context: self, resolver: resolver, earlier: earlier)
+        telemetry.prepare(plan)
+        earlier.retire(for: rules)
+        startHealthChecks()
+    }
+
+    /// On the first worker only; the others see the result.
+    func startHealthChecks() {
+        guard worker.index == 0 else { return }
+        healthCheckers = rules.pools.compactMap { pool in
+            guard let check = pool.settings.healthCheck else { return nil }
+            return healthCheckers.first { $0.pool === pool } ?? HealthChecker(pool: pool, check: check)
+        }
+    }
+
+    // MARK: Exchanges
+
+    func openExchange(for downstream: DownstreamConnection) -> Exchange {
+        let index: Int
+        if let free = freeExchanges.popLast() {
+            index = free
+        } else {
+            index = exchanges.count
+            exchanges.append(Exchange(context: self))
+            generations.append(0)
+        }
+        // 31 bits: the uppermost marks an operator's request.
+        generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
+        let exchange = exchanges[index]
+        exchange.open(id: UInt64(generations[index]) << 32 | UInt64(index), downstream: downstream)
+        swap(&exchange.head, &parsedHead)
+        shared.requestsInFlight.add(1, ordering: .relaxed)
+        return exchange
+    }
+
+    func closeExchange(_ exchange: Exchange) {
+        let index = Int(exchange.id & 0xFFFF_FFFF)
+        generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
+        freeExchanges.append(index)
+        shared.requestsInFlight.subtract(1, ordering: .relaxed)
+    }
+
+    var exchangesInFlight: Int { exchanges.count - freeExchanges.count }
+
+    /// More requests than the limit are in flight, over all workers.
+    var isAtCapacity: Bool { shared.requestsInFlight.load(ordering: .relaxed) > limits.requestsInFlightMax }
+
+    private func exchange(_ id: UInt64) -> Exchange? {
+        let index = Int(id & 0xFFFF_FFFF)
+        guard index < exchanges.count, generations[index] == UInt32(id >> 32) else { return nil }
+        return exchanges[index]
+    }
+
+    // MARK: The store
+
+    /// Sent to the store at the end of the batch, with everything else that the batch asks for.
+    func submit(_ request: StoreRequest) {
+        outbox.append(request)
+    }
+
+    /// Answers of the store to this worker's exchanges.
+    func deliver(_ replies: [StoreReply]) {
+        for reply in replies {
+            if reply.address.exchange & WorkerContext.operatorBit != 0 {
+                operatorRequests.removeValue(forKey: reply.address.exchange)?(reply.result)
+            } else if let exchange = exchange(reply.address.exchange) {
+                exchange.storeAnswered(reply.result)
+            } else if case .claimed(let claim) = reply.result {
+                // A waiter left while the store made it the owner: nothing was sent, so the next attempt may run.
+                submit(.complete(claim, .released, reply.address))
+            }
+        }
+    }
+
+    /// Asks the store something for an operator.
+    func ask(_ makeRequest: (ReplyAddress) -> StoreRequest, _ answered: @escaping (StoreResult) -> Void) {
+        operatorSerial += 1
+        let number = WorkerContext.operatorBit | operatorSerial
+        operatorRequests[number] = answered
+        submit(makeRequest(ReplyAddress(worker: UInt32(worker.index), exchange: number)))
+    }
+
+    /// Marks addresses that are no exchange's.
+    private static let operatorBit: UInt64 = 1 << 63
+
+    /// Runs after the current event, on this worker, before the batch ends.
+    func afterThisEvent(_ work: @escaping () -> Void) {
+        deferred.append(work)
+    }
+
+    private func endBatch() {
+        while !deferred.isEmpty {
+            let works = deferred
+            deferred.removeAll()
+            for work in works { work() }
+        }
+        deliveries.check()
+        if !outbox.isEmpty {
+            let requests = outbox
+            outbox = []
+            outbox.reserveCapacity(requests.count)
+            store.submit(requests)
+        }
+        telemetry.batchEnded()
+    }
+
+    // MARK: Connections
+
+    func accept(_ descriptor: Int32, from peer: SocketAddress, listener: Int) {
+        let connection = DownstreamConnection(context: self, listener: listener)
+        guard shared.connections.add(1, ordering: .relaxed).newValue <= limits.connectionsMax, !isDraining else {
+            shared.connections.subtract(1, ordering: .relaxed)
+            telemetry.connectionRejected("connections")
+            connection.turnAway(descriptor, peer, .overloaded)
+            return
+        }
+        do {
+            try connection.adopt(descriptor: descriptor, peer: peer)
+        } catch {
+            shared.connections.subtract(1, ordering: .relaxed)
+            return
+        }
+        connections[ObjectIdentifier(connection)] = connection
+        telemetry.connectionOpened(listener)
+        connection.opened()
+    }
+
+    func connectionClosed(_ connection: DownstreamConnection) {
+        deliveries.connectionCloses(connection)
+        if connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
+            shared.connections.subtract(1, ordering: .relaxed)
+            telemetry.connectionClosed(connection.listener)
+        }
+    }
+
+    // MARK: Draining
+
+    /// Idle connections close, the others after their answer.
+    func startDraining() {
+        isDraining = true
+        for connection in Array(connections.values) { connection.drainConnection() }
+        for pool in rules.pools { pool.closeIdle() }
+    }
+
+    /// The drain's time is over: what is still in flight on covered routes becomes unknown, and is stored as such.
+    func abandonExchanges() {
+        for exchange in exchanges where exchange.isInUse { exchange.abandon() }
+    }
+
+    // MARK: Memory
+
+    func reserveBodyMemory(_ count: Int) -> Bool {
+        if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax { return true }
+        shared.bodyMemory.subtract(count, ordering: .relaxed)
+        return false
+    }
+
+    func releaseBodyMemory(_ count: Int) {
+        if count > 0 { shared.bodyMemory.subtract(count, ordering: .relaxed) }
+    }
+}
+
+/// Counters that bound what all workers hold together.
+final class SharedState: Sendable {
+    let connections = Atomic<Int>(0)
+    let requestsInFlight = Atomic<Int>(0)
+    let bodyMemory = Atomic<Int>(0)
+    let isDraining = Atomic<Bool>(false)
+    /// From the configuration, for the operator's view.
+    let requestsInFlightMax = Atomic<Int>(.max)
+
+    init() {}
+}

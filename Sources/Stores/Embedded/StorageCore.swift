@@ -1,0 +1,422 @@
+internal import Idempotency
+internal import Transport
+
+/// The embedded store's state and decisions. Everything here runs on the storage queue.
+///
+/// A batch is decided in memory, with reads where the memory does not suffice; what can be answered is answered; then
+/// all changes are committed as one; then their replies go out. A request for a key with an uncommitted change waits
+/// for that commit first, except that a claim may join one that is being claimed.
+final class StorageCore {
+    let options: EmbeddedStoreOptions
+    let clock: StoreClock
+    /// Tells rows of this process from those of earlier ones.
+    let owner: UInt64
+    let marks: SendMarks
+    let database: String
+    /// Held until the store is closed.
+    private var directory: StoreDirectory?
+    /// Called with the figures before replies go out, so that who has a reply finds it counted.
+    var onPublish: (StoreStatistics) -> Void = { _ in }
+    /// The store went down.
+    var onFailure: (StorageError) -> Void = { _ in }
+
+    /// Nil while the store is down.
+    var engine: (any StorageEngine)?
+    var index = RecordIndex()
+    var cache: RecordCache
+    var open: [RecordKey: OpenClaim] = [:]
+    /// Claims of this process whose outcome could not be stored, though their rows still say in flight.
+    var held: [RecordKey: HeldRecord] = [:]
+    var listings: [Listing] = []
+
+    var changes: [Change] = []
+    /// Keys changed by `.amend` in this batch.
+    var amendedKeys: Set<RecordKey> = []
+    var changeBytes = 0
+    var outbox: ReplyOutbox
+    var figures = StoreStatistics()
+    var now: UInt64 = 0
+    var isClosing = false
+
+    private var sequence: UInt32
+    /// Ids of this second and earlier ones may be taken already.
+    private var takenThroughSecond: UInt64
+    private var latestSecond: UInt64 = 0
+    var commitsSinceMeasurement = 0
+    var expiryCursor: UInt64 = 0
+
+    init(opened: consuming OpenedStore, options: EmbeddedStoreOptions, deliver: @escaping ReplyOutbox.Deliver) {
+        self.options = options
+        clock = opened.clock
+        owner = opened.owner
+        marks = opened.marks
+        index = opened.index
+        engine = opened.engine
+        sequence = UInt32(truncatingIfNeeded: opened.lastID & 0xFF_FFFF)
+        takenThroughSecond = opened.lastID >> 24
+        figures.unknowns = opened.unknowns
+        database = opened.directory.database
+        directory = consume opened.directory
+        cache = RecordCache(bytesMax: options.cacheBytesMax)
+        outbox = ReplyOutbox(sink: deliver)
+        figures.bytesMax = options.bytesMax
+        now = clock.milliseconds()
+        measure()
+        publish()
+    }
+
+    deinit {
+        // The directory is held for as long as its files are open.
+        engine = nil
+        directory = nil
+    }
+
+    /// Decides requests; `finishBatch` makes them durable.
+    func handle(_ requests: [StoreRequest]) {
+        now = clock.milliseconds()
+        for request in requests {
+            switch request {
+            case .claim(let claim, let address): handleClaim(claim, address)
+            case .complete(let reference, let outcome, let address): handleComplete(reference, outcome, address)
+            case .leave(let key, let address): handleLeave(key, address)
+            case .delivered(let reference): handleDelivered(reference)
+            case .list(let filter, let address): handleList(filter, address)
+            case .resolve(let key, let resolution, let address): handleResolve(key, resolution, address)
+            }
+            if changes.count >= EmbeddedLimits.transactionChangesMax
+                || changeBytes >= EmbeddedLimits.transactionBytesMax
+            {
+                commitChanges()
+            }
+        }
+    }
+
+    /// Answers what needs no commit, commits the rest, answers that.
+    func finishBatch() {
+        deliver()
+        // Waiters that run again what has become unknown make changes of their own.
+        while !changes.isEmpty {
+            commitChanges()
+            deliver()
+        }
+        tidy()
+    }
+
+    /// Sends the replies that are ready.
+    func deliver() {
+        publish()
+        outbox.deliver()
+    }
+
+    func publish() {
+        figures.isUp = engine != nil
+        figures.records = index.count
+        figures.openClaims = open.count
+        onPublish(figures)
+    }
+
+    func giveUpDirectory() {
+        directory = nil
+    }
+
+    // MARK: Claims
+
+    private func handleClaim(_ claim: Claim, _ address: ReplyAddress) {
+        figures.claims &+= 1
+        guard !isClosing else { return refuse(address, .closing) }
+        if isChanging(claim.key) { commitChanges() }
+        decide(claim, address, isWaiting: false)
+    }
+
+    /// Whether what stands under the key waits for a commit; a claim that waits for it can be joined all the same.
+    private func isChanging(_ key: RecordKey) -> Bool {
+        if let running = open[key] { return running.phase == .completing }
+        return !amendedKeys.isEmpty && amendedKeys.contains(key)
+    }
+
+    /// No change of the key is pending, except that its claim may be. `isWaiting`: it has been told that it joined.
+    func decide(_ claim: Claim, _ address: ReplyAddress, isWaiting: Bool) {
+        guard engine != nil else { return refuse(address, .failed) }
+        if let running = open[claim.key] {
+            let action = running.machine.claim(claim, from: address, newEpoch: 0, nowMilliseconds: now)
+            if action == .joined { running.resenders.note(claim, address) }
+            return perform(action, claim, address, running.row, isWaiting: isWaiting)
+        }
+        if !held.isEmpty, let record = held[claim.key] {
+            return decide(claim, address, standing: record.row, isFree: record.isFree, isWaiting: isWaiting)
+        }
+        if let row = cache.row(of: claim.key) {
+            return decide(claim, address, standing: row, isWaiting: isWaiting)
+        }
+        switch findRow(claim.key) {
+        case .absent: decide(claim, address, standing: nil, isWaiting: isWaiting)
+        case .row(let row): decide(claim, address, standing: row, isWaiting: isWaiting)
+        case .corrupt: refuse(address, .corrupt)
+        case .failed: refuse(address, .failed)
+        }
+    }
+
+    private func decide(
+        _ claim: Claim, _ address: ReplyAddress, standing row: RecordRow?, isFree: Bool = false, isWaiting: Bool
+    ) {
+        if let row, row.state == .inFlight {
+            // Neither open nor held, so its owner is gone. Opening resolves these; to guess otherwise would run it
+            // twice.
+            return outbox.add(address, .unknown(.ownerDied))
+        }
+        let standing = isFree ? RecordMachine() : row?.machine ?? RecordMachine()
+        var machine = standing
+        var id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+        let action = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
+        guard case .claim = action else { return perform(action, claim, address, row, isWaiting: isWaiting) }
+        while isTaken(id) {
+            machine = standing
+            id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+            _ = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
+        }
+        guard open.count < options.openClaimsMax, !isFull() else { return refuse(address, .full) }
+        let running = OpenClaim(machine: machine, row: makeRow(claim, id), address: address)
+        open[claim.key] = running
+        changes.append(.claim(running, replaced: row))
+        changeBytes += RecordRow.bytesMax
+    }
+
+    /// Everything but a claim.
+    private func perform(
+        _ action: RecordMachine.ClaimAction, _ claim: Claim, _ address: ReplyAddress, _ row: RecordRow?, isWaiting: Bool
+    ) {
+        switch action {
+        case .claim: preconditionFailure("a claim is started where its row is made")
+        case .joined: if !isWaiting { outbox.add(address, .joined) }
+        case .inFlight: outbox.add(address, .inFlight)
+        case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
+        case .mismatch: outbox.add(address, .mismatch)
+        case .unknown(let cause): outbox.add(address, .unknown(cause))
+        case .replay, .notKept: if let row { replay(row, address) }
+        }
+    }
+
+    private func replay(_ row: RecordRow, _ address: ReplyAddress) {
+        if let answer = cache.answer(of: row.key, epoch: row.id) {
+            figures.replays &+= 1
+            return outbox.add(address, .recorded(answer, epoch: row.id))
+        }
+        guard let octets = readAnswer(row.id) else { return refuse(address, engine == nil ? .failed : .corrupt) }
+        do throws(RecordCodingError) {
+            switch (row.state, try RecordCoding.decode(octets.span, key: row.key, epoch: row.id)) {
+            case (.completed, .answered(let answer)):
+                figures.replays &+= 1
+                cache.insert(RecordCache.Entry(row: row, answer: answer))
+                outbox.add(address, .recorded(answer, epoch: row.id))
+            case (.tombstone, .notKept(let tombstone)):
+                outbox.add(address, .notKept(tombstone))
+            default:
+                refuse(address, .corrupt)
+            }
+        } catch {
+            refuse(address, .corrupt)
+        }
+    }
+
+    private func makeRow(_ claim: Claim, _ id: UInt64) -> RecordRow {
+        RecordRow(
+            id: id, key: claim.key, fingerprint: claim.fingerprint, state: .inFlight, kind: claim.kind, cause: nil,
+            durability: claim.durability, owner: owner, claimedAtMilliseconds: now,
+            expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds), markSlot: marks.take(epoch: id),
+            route: claim.route)
+    }
+
+    private func expiry(after retentionMilliseconds: UInt64) -> UInt64 {
+        let (sum, overflows) = now.addingReportingOverflow(retentionMilliseconds)
+        return overflows ? EmbeddedStore.timeMax : min(sum, EmbeddedStore.timeMax)
+    }
+
+    private func nextID(expiresAtMilliseconds: UInt64) -> UInt64 {
+        let second = expiresAtMilliseconds / 1000
+        latestSecond = max(latestSecond, second)
+        sequence = (sequence &+ 1) & 0xFF_FFFF
+        if sequence == 0 { takenThroughSecond = max(takenThroughSecond, latestSecond) }
+        return second << 24 | UInt64(sequence)
+    }
+
+    /// Ids differ by their second or their sequence number. Both can only meet those of an earlier process, or of this
+    /// one 16 million claims ago; there the table is asked.
+    private func isTaken(_ id: UInt64) -> Bool {
+        guard id >> 24 <= takenThroughSecond, let engine else { return id == 0 }
+        // An error shows again in the commit.
+        guard let stored = try? engine.read(id), case .absent = stored else { return self.engine != nil }
+        return id == 0
+    }
+
+    func refuse(_ address: ReplyAddress, _ refusal: StoreRefusal) {
+        switch refusal {
+        case .full, .diskFull: figures.refusedFull &+= 1
+        case .corrupt: figures.corruptRecords &+= 1
+        case .failed, .closing: break
+        }
+        outbox.add(address, .refused(refusal))
+    }
+
+    // MARK: Outcomes
+
+    private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+        if isChanging(reference.key) { commitChanges() }
+        if let running = open[reference.key] {
+            guard running.row.id == reference.epoch, running.phase == .running else {
+                return outbox.add(address, .stored(.stale))
+            }
+            return complete(running, outcome, address)
+        }
+        completeLate(reference, outcome, address)
+    }
+
+    private func complete(_ running: OpenClaim, _ outcome: Outcome, _ address: ReplyAddress) {
+        let row = running.row
+        let retention = row.expiresAtMilliseconds &- row.claimedAtMilliseconds
+        let nextExpiry = expiry(after: retention)
+        var nextEpoch: UInt64 = 0
+        if !running.machine.waiters.isEmpty {
+            repeat { nextEpoch = nextID(expiresAtMilliseconds: nextExpiry) } while isTaken(nextEpoch)
+        }
+        let action = running.machine.complete(
+            RecordMachine.Ending(outcome), epoch: row.id, nextEpoch: nextEpoch, nextExpiresAtMilliseconds: nextExpiry)
+        var pending = PendingOutcome(outcome: outcome, address: address)
+        switch action {
+        case .stale: return outbox.add(address, .stored(.stale))
+        case .freed: break
+        case .handedOver(let next):
+            var nextRow = row
+            nextRow.id = nextEpoch
+            nextRow.claimedAtMilliseconds = now
+            nextRow.expiresAtMilliseconds = nextExpiry
+            nextRow.markSlot = marks.take(epoch: nextEpoch)
+            let successor = OpenClaim(machine: running.machine, row: nextRow, address: next)
+            successor.resenders = running.resenders
+            pending.successor = successor
+        case .settled(let waiters):
+            var settled = row
+            settled.take(running.machine)
+            pending.waiters = waiters
+            do throws(RecordCodingError) {
+                pending.octets = try settled.encode(outcome)
+            } catch {
+                return hold(running, pending, .failed)
+            }
+            pending.row = settled
+        }
+        guard engine != nil else { return hold(running, pending, .failed) }
+        running.phase = .completing
+        changes.append(.outcome(running, pending))
+        changeBytes += (pending.octets?.count ?? 0) + RecordRow.bytesMax
+    }
+
+    /// The answer of a claim whose outcome was given as unknown.
+    private func completeLate(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+        guard engine != nil else { return outbox.add(address, .stored(.failed(.failed))) }
+        guard let row = standingRow(reference.key), row.state == .unknown else {
+            return outbox.add(address, .stored(engine == nil ? .failed(.failed) : .stale))
+        }
+        var machine = row.machine
+        let action = machine.complete(
+            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: 0, nextExpiresAtMilliseconds: 0)
+        switch action {
+        case .stale, .handedOver: outbox.add(address, .stored(.stale))
+        case .freed: amend(from: row, to: nil, reply: .stored(address))
+        case .settled:
+            var amended = row
+            amended.take(machine)
+            guard amended != row else { return outbox.add(address, .stored(.durable)) }
+            amend(from: row, to: amended, outcome: outcome, reply: .stored(address))
+        }
+    }
+
+    /// Changes a record that no running claim owns.
+    func amend(from: RecordRow, to: RecordRow?, outcome: Outcome? = nil, reply: AmendReply) {
+        var to = to
+        var octets: [UInt8]?
+        var answer: RecordedAnswer?
+        if let outcome {
+            if case .answered(let recorded) = outcome { answer = recorded }
+            do throws(RecordCodingError) {
+                octets = try to?.encode(outcome)
+            } catch {
+                return failed(.amend(from: from, to: to, answer: nil, octets: nil, reply: reply), .failed)
+            }
+        }
+        changes.append(.amend(from: from, to: to, answer: answer, octets: octets, reply: reply))
+        amendedKeys.insert(from.key)
+        changeBytes += (octets?.count ?? 0) + RecordRow.bytesMax
+    }
+
+    private func handleLeave(_ key: RecordKey, _ address: ReplyAddress) {
+        if isChanging(key) { commitChanges() }
+        _ = open[key]?.machine.leave(address)
+    }
+
+    private func handleDelivered(_ reference: ClaimReference) {
+        if isChanging(reference.key) { commitChanges() }
+        guard engine != nil, open[reference.key] == nil, let row = standingRow(reference.key) else { return }
+        var machine = row.machine
+        guard machine.delivered(epoch: reference.epoch) else { return }
+        var amended = row
+        amended.take(machine)
+        amend(from: row, to: amended, reply: .none)
+    }
+
+    // MARK: Reading
+
+    enum Found {
+        case row(RecordRow)
+        case absent
+        case corrupt
+        case failed
+    }
+
+    /// The record under a key that is not open: held in memory, cached, or read.
+    func standingRow(_ key: RecordKey) -> RecordRow? {
+        if let record = held[key] { return record.isFree ? nil : record.row }
+        if let row = cache.row(of: key) { return row }
+        if case .row(let row) = findRow(key) { return row }
+        return nil
+    }
+
+    func findRow(_ key: RecordKey) -> Found {
+        var found = Found.absent
+        index.forEach(hash: key.indexHash) { id in
+            switch readRow(id) {
+            case .row(let row):
+                // Equal hashes of different keys stand side by side.
+                guard row.key == key else { return false }
+                found = .row(row)
+            case .absent: found = .corrupt
+            case let other: found = other
+            }
+            return true
+        }
+        return found
+    }
+
+    private func readRow(_ id: UInt64) -> Found {
+        guard let engine else { return .failed }
+        do throws(StorageError) {
+            switch try engine.read(id) {
+            case .row(let row): return .row(row)
+            case .corrupt: return .corrupt
+            case .absent: return .absent
+            }
+        } catch {
+            fail(error)
+            return .failed
+        }
+    }
+
+    private func readAnswer(_ id: UInt64) -> [UInt8]? {
+        do throws(StorageError) {
+            return try engine?.readAnswer(id)
+        } catch {
+            // A damaged page holds back its own answers only; any other error stops the store.
+            if !error.isCorruption { fail(error) }
+            return nil
+        }
+    }
+}

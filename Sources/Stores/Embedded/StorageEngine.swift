@@ -1,0 +1,50 @@
+internal import Idempotency
+
+/// What makes records durable. Every call is on the storage queue. Row ids rise with the time of expiry.
+protocol StorageEngine: AnyObject {
+    /// Applies all operations as one, or none. `isSynced`: survives a power cut when this returns.
+    func commit(_ operations: [StorageOperation], isSynced: Bool) throws(StorageError)
+    func read(_ id: UInt64) throws(StorageError) -> StoredRow
+    /// The octets of the answer or tombstone stored with `id`; nil when there is none.
+    func readAnswer(_ id: UInt64) throws(StorageError) -> [UInt8]?
+    /// The rows with `first ≤ id < end`, in the order of their ids, at most `countMax`.
+    func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow]
+    /// Work that may wait until the replies of a commit are out.
+    func tidy() throws(StorageError)
+    func bytesUsed() throws(StorageError) -> UInt64
+    /// `isIntact` false: leaves the files as they are, for the next opening to verify.
+    func close(isIntact: Bool)
+}
+
+enum StorageOperation {
+    /// The id may be taken; the commit then fails with `.idTaken`.
+    case insert(RecordRow)
+    case update(RecordRow)
+    case insertAnswer(id: UInt64, octets: [UInt8])
+    case remove(id: UInt64)
+    case removeRange(ClosedRange<UInt64>)
+}
+
+enum StoredRow {
+    case row(RecordRow)
+    case corrupt(id: UInt64)
+    case absent
+}
+
+enum StorageError: Error, Equatable {
+    /// The device, a quota or a size limit is full; what is stored is intact.
+    case full
+    case idTaken(id: UInt64)
+    /// Anything after which only a fresh look at the files can be trusted.
+    case failed(code: Int32, isSync: Bool)
+    /// The scan found rows that do not pass their checksum.
+    case corruptRows(Int)
+}
+
+extension StorageError {
+    /// A page or the file contradicts itself (SQLITE_CORRUPT, SQLITE_NOTADB).
+    var isCorruption: Bool {
+        if case .failed(let code, _) = self { return code & 0xFF == 11 || code & 0xFF == 26 }
+        return false
+    }
+}

@@ -1,0 +1,253 @@
+internal import Idempotency
+
+/// The in-memory store's state. The rules are the domain's RecordMachine; what it decides takes effect at once.
+final class InMemoryCore {
+    private final class Record {
+        var machine: RecordMachine
+        var summary: RecordSummary
+        var resenders = Resenders()
+        var outcome: RecordedOutcome?
+        var bytes = InMemoryCore.recordBytes
+
+        init(machine: RecordMachine, summary: RecordSummary) {
+            self.machine = machine
+            self.summary = summary
+        }
+    }
+
+    /// What a record takes beside its answer.
+    private static let recordBytes: UInt64 = 512
+
+    private let clock: StoreClock
+    private var outbox: ReplyOutbox
+    private var records: [RecordKey: Record] = [:]
+    /// Keys by the second in which they expire.
+    private var expiries: [UInt64: [RecordKey]] = [:]
+    private var epoch: UInt64 = 0
+    private var now: UInt64 = 0
+    private var isClosing = false
+    private(set) var figures = StoreStatistics()
+
+    init(bytesMax: UInt64, clock: StoreClock, deliver: @escaping ReplyOutbox.Deliver) {
+        self.clock = clock
+        outbox = ReplyOutbox(sink: deliver)
+        figures.bytesMax = bytesMax
+    }
+
+    func handle(_ requests: [StoreRequest]) {
+        now = clock.milliseconds()
+        for request in requests {
+            switch request {
+            case .claim(let claim, let address):
+                figures.claims += 1
+                handleClaim(claim, address, isWaiting: false)
+            case .complete(let reference, let outcome, let address):
+                handleComplete(reference, outcome, address)
+            case .leave(let key, let address):
+                _ = records[key]?.machine.leave(address)
+            case .delivered(let reference):
+                guard let record = records[reference.key] else { continue }
+                if record.machine.delivered(epoch: reference.epoch) { record.summary.isDelivered = true }
+            case .list(let filter, let address):
+                outbox.add(address, .listed(list(filter)))
+            case .resolve(let key, let resolution, let address):
+                outbox.add(address, .resolved(resolve(key, resolution)))
+            }
+        }
+        figures.records = records.count
+    }
+
+    func deliver() {
+        outbox.deliver()
+    }
+
+    func close() {
+        isClosing = true
+        for record in records.values where record.machine.state == .inFlight {
+            for waiter in record.machine.waiters { outbox.add(waiter, .refused(.closing)) }
+        }
+        records = [:]
+        outbox.deliver()
+    }
+
+    // MARK: Claims
+
+    private func handleClaim(_ claim: Claim, _ address: ReplyAddress, isWaiting: Bool) {
+        guard !isClosing else { return outbox.add(address, .refused(.closing)) }
+        let record = records[claim.key]
+        var machine = record?.machine ?? RecordMachine()
+        let action = machine.claim(claim, from: address, newEpoch: epoch + 1, nowMilliseconds: now)
+        switch action {
+        case .claim:
+            guard figures.bytesUsed < figures.bytesMax else {
+                figures.refusedFull += 1
+                return outbox.add(address, .refused(.full))
+            }
+            remove(claim.key)
+            start(machine, claim.key, route: claim.route, address)
+        case .joined:
+            record?.machine = machine
+            record?.resenders.note(claim, address)
+            if !isWaiting { outbox.add(address, .joined) }
+        case .inFlight: outbox.add(address, .inFlight)
+        case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
+        case .mismatch: outbox.add(address, .mismatch)
+        case .unknown(let cause): outbox.add(address, .unknown(cause))
+        case .replay, .notKept:
+            if let record, let outcome = record.outcome { replay(outcome, record, address) }
+        }
+    }
+
+    private func start(_ machine: RecordMachine, _ key: RecordKey, route: String, _ address: ReplyAddress) {
+        epoch = machine.epoch
+        let summary = RecordSummary(
+            key: key, route: route, kind: machine.kind, state: .inFlight, epoch: epoch, claimedAtMilliseconds: now,
+            expiresAtMilliseconds: machine.expiresAtMilliseconds)
+        records[key] = Record(machine: machine, summary: summary)
+        records[key]?.machine.claimStored(epoch: epoch)
+        expiries[machine.expiresAtMilliseconds / 1000, default: []].append(key)
+        figures.bytesUsed += Self.recordBytes
+        figures.openClaims += 1
+        outbox.add(address, .claimed(ClaimReference(key: key, epoch: epoch)))
+    }
+
+    private func remove(_ key: RecordKey) {
+        guard let record = records.removeValue(forKey: key) else { return }
+        figures.bytesUsed -= record.bytes
+        count(record.summary.state, -1)
+    }
+
+    private func count(_ state: RecordState, _ change: Int) {
+        switch state {
+        case .inFlight: figures.openClaims += change
+        case .unknown: figures.unknowns += change
+        case .completed, .tombstone: break
+        }
+    }
+
+    private func replay(_ outcome: RecordedOutcome, _ record: Record, _ address: ReplyAddress) {
+        switch outcome {
+        case .answered(let answer):
+            figures.replays += 1
+            outbox.add(address, .recorded(answer, epoch: record.summary.epoch))
+        case .notKept(let tombstone):
+            outbox.add(address, .notKept(tombstone))
+        }
+    }
+
+    // MARK: Outcomes
+
+    private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+        guard let record = records[reference.key] else { return outbox.add(address, .stored(.stale)) }
+        let summary = record.summary
+        let retention = summary.expiresAtMilliseconds - summary.claimedAtMilliseconds
+        let (sum, overflows) = now.addingReportingOverflow(retention)
+        let nextExpiry = overflows ? .max : sum
+        let action = record.machine.complete(
+            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: epoch + 1,
+            nextExpiresAtMilliseconds: nextExpiry)
+        guard action != .stale else { return outbox.add(address, .stored(.stale)) }
+        figures.completions += 1
+        outbox.add(address, .stored(.durable))
+        switch action {
+        case .stale: break
+        case .freed: remove(reference.key)
+        case .handedOver(let next):
+            remove(reference.key)
+            start(record.machine, reference.key, route: summary.route, next)
+            records[reference.key]?.resenders = record.resenders
+        case .settled(let waiters):
+            settle(record, outcome)
+            for waiter in waiters { answer(waiter, outcome, record) }
+        }
+    }
+
+    private func answer(_ waiter: ReplyAddress, _ outcome: Outcome, _ record: Record) {
+        if let recorded = record.outcome { return replay(recorded, record, waiter) }
+        guard case .unknown(let cause) = outcome else { return }
+        if let claim = record.resenders.claim(of: waiter) {
+            handleClaim(claim, waiter, isWaiting: true)
+        } else {
+            outbox.add(waiter, .unknown(cause))
+        }
+    }
+
+    /// Takes over the machine's state and what the outcome carries.
+    private func settle(_ record: Record, _ outcome: Outcome) {
+        guard let state = record.machine.recordState else { return }
+        count(record.summary.state, -1)
+        count(state, 1)
+        record.summary.state = state
+        record.summary.isDelivered = record.machine.isDelivered
+        if case .unknown(let cause) = record.machine.state {
+            record.summary.unknownCause = cause
+        } else {
+            record.summary.unknownCause = nil
+        }
+        switch outcome {
+        case .answered(let answer):
+            record.outcome = .answered(answer)
+            record.summary.status = answer.status
+            record.summary.bodyBytes = UInt64(answer.body.count)
+            let bytes = UInt64(answer.body.count + answer.fieldLines.count + answer.trailerLines.count)
+            record.bytes += bytes
+            figures.bytesUsed += bytes
+        case .notKept(let tombstone):
+            record.outcome = .notKept(tombstone)
+            record.summary.status = tombstone.status
+            record.summary.bodyBytes = tombstone.bodyBytes
+        case .unknown, .released:
+            break
+        }
+    }
+
+    // MARK: Operators
+
+    private func list(_ filter: RecordFilter) -> [RecordSummary] {
+        var found: [RecordSummary] = []
+        for record in records.values where filter.key == nil || filter.key == record.summary.key {
+            var summary = record.summary
+            guard !record.machine.hasExpired(now), filter.states?.contains(summary.state) ?? true,
+                filter.route ?? summary.route == summary.route
+            else { continue }
+            summary.waiters = record.machine.waiters.count
+            found.append(summary)
+        }
+        found.sort { ($0.claimedAtMilliseconds, $0.epoch) < ($1.claimedAtMilliseconds, $1.epoch) }
+        return Array(found.prefix(max(0, filter.countMax)))
+    }
+
+    private func resolve(_ key: RecordKey, _ resolution: Resolution) -> ResolveResult {
+        guard let record = records[key] else { return .notFound }
+        switch record.machine.resolve(resolution, nowMilliseconds: now) {
+        case .notFound: return .notFound
+        case .refused(let state): return .refused(state)
+        case .forgotten:
+            remove(key)
+            return .done
+        case .answered:
+            if case .answer(let answer) = resolution { settle(record, .answered(answer)) }
+            return .done
+        }
+    }
+
+    // MARK: Expiry
+
+    func expire() {
+        now = clock.milliseconds()
+        let second = now / 1000
+        for due in expiries.keys.filter({ $0 < second }) {
+            for key in expiries.removeValue(forKey: due) ?? [] {
+                guard let record = records[key], record.summary.expiresAtMilliseconds <= now else { continue }
+                guard record.machine.expire(nowMilliseconds: now) else {
+                    // A claim does not expire while its owner runs: looked at again in the next second.
+                    expiries[second, default: []].append(key)
+                    continue
+                }
+                remove(key)
+                figures.expired += 1
+            }
+        }
+        figures.records = records.count
+    }
+}

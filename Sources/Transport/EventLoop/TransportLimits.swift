@@ -1,0 +1,26 @@
+/// Every bound of the transport. Counts are per worker.
+package struct TransportLimits: Sendable, Equatable {
+    /// Ready sockets taken from the kernel at once.
+    package var eventsPerBatch = 512
+    /// How long the worker waits for more before it hands its queue back to Dispatch.
+    package var idlePollMilliseconds: Int32 = 1
+    /// How long the worker keeps its queue under load.
+    package var queueHoldMilliseconds: UInt64 = 20
+    /// Octets asked of one `recv`. At most this much may stay unconsumed in a channel that keeps reading.
+    package var readBytes = 64 * 1024
+    /// Reads of one channel in one batch; a channel with more waits for the next batch.
+    package var readsPerBatch = 4
+    /// Connections one listener accepts in one batch.
+    package var acceptsPerBatch = 64
+    /// How long a listener rests after the process ran out of descriptors or memory.
+    package var acceptRestMilliseconds: UInt64 = 100
+    /// Size of an output block, and how many free ones are kept.
+    package var blockBytes = 16 * 1024
+    package var blocksKeptMax = 256
+    /// Pieces of one `sendmsg`.
+    package var piecesPerSend = 64
+    /// Descriptors in the poller.
+    package var channelsMax = 1 << 20
+
+    package init() {}
+}

@@ -1,0 +1,19 @@
+import ArgumentParser
+
+@main
+struct OncegateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "oncegate",
+        abstract: "A reverse proxy that gives idempotency to HTTP services that do not have it.",
+        version: Version.oncegate,
+        subcommands: [
+            RunCommand.self,
+            CheckCommand.self,
+            FormatCommand.self,
+            ConfigCommand.self,
+            RecordsCommand.self,
+            HealthcheckCommand.self,
+            VersionCommand.self,
+        ]
+    )
+}

@@ -1,0 +1,69 @@
+import ArgumentParser
+import Configuration
+import Dispatch
+import Glibc
+import Proxy
+import Transport
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run the proxy.",
+        discussion: """
+            With -c FILE by that configuration; with --upstream URL without a file: every method that is not safe and carries an \
+            Idempotency-Key is covered, with the defaults.
+            """
+    )
+
+    @Option(
+        name: [.customShort("c"), .customLong("config")],
+        help: ArgumentHelp("The configuration.", valueName: "file"), completion: .file(extensions: ["conf"]))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The service, when there is no configuration.", valueName: "url"))
+    var upstream: String?
+
+    @Option(help: ArgumentHelp("Where clients connect, with --upstream (default: 127.0.0.1:8080).", valueName: "address"))
+    var listen: String?
+
+    @Option(help: ArgumentHelp("Where operators connect, with --upstream.", valueName: "address"))
+    var admin: String?
+
+    @Option(help: ArgumentHelp("The directory of the records, with --upstream.", valueName: "dir"), completion: .directory)
+    var store: String?
+
+    func validate() throws {
+        if upstream != nil && config != nil { throw ValidationError("--upstream and --config exclude each other") }
+        if upstream == nil && (listen != nil || admin != nil || store != nil) {
+            throw ValidationError("--listen, --admin and --store need --upstream")
+        }
+    }
+
+    func run() throws {
+        let configuration = try readConfiguration()
+        let assembly: Assembly
+        do throws(StartError) {
+            assembly = try Assembly(configuration, inherited: ServiceManager.inheritedDescriptors())
+        } catch {
+            Terminal.error("oncegate: \(error.description)")
+            throw ExitCode.failure
+        }
+        let file = upstream == nil ? config ?? ConfigurationFileOption.defaultPath : nil
+        Lifecycle(assembly, configurationPath: file).run()
+    }
+
+    private func readConfiguration() throws -> Configuration {
+        do throws(ConfigurationError) {
+            if let upstream {
+                return try Configuration.forUpstream(url: upstream, listen: listen, admin: admin, store: store)
+            }
+            let (configuration, findings) = try Configuration.load(
+                path: config ?? ConfigurationFileOption.defaultPath)
+            if !findings.isEmpty { Terminal.error(findings.report) }
+            return configuration
+        } catch {
+            Terminal.error(error.description)
+            throw ExitCode.failure
+        }
+    }
+}

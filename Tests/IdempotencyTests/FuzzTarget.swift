@@ -1,0 +1,169 @@
+// Compiled twice: into the tests, which replay the corpus, and into the fuzzer (Scripts/fuzz Idempotency), with the
+// sources in one module.
+#if canImport(Idempotency)
+    @testable import Idempotency
+#endif
+
+/// What the fuzzer calls: the first octet chooses the parser, the rest is its input. Traps where a property does not
+/// hold.
+enum FuzzTarget {
+    static func run(_ input: [UInt8]) {
+        guard let choice = input.first else { return }
+        let octets = Array(input.dropFirst())
+        switch choice & 7 {
+        case 0: json(octets, selection: plain)
+        case 1: json(octets, selection: including)
+        case 2: json(octets, selection: excluding)
+        case 3: form(octets)
+        case 4: token(octets)
+        case 5: record(octets, isSealed: false)
+        case 6: record(octets, isSealed: true)
+        default: request(octets)
+        }
+    }
+
+    private static let plain = selection()
+    private static let including = selection(include: ["/a", "/b/*/c", "/0", "/*/d"])
+    private static let excluding = selection(exclude: ["/a", "/b/*/c", "/0", "/*/d", "/e/*"])
+
+    private static func selection(include: [String] = [], exclude: [String] = []) -> JSONSelection {
+        do {
+            return try JSONSelection(
+                include: include.map { try JSONPointer($0) }, exclude: exclude.map { try JSONPointer($0) })
+        } catch {
+            preconditionFailure("the pointers above are pointers: \(error)")
+        }
+    }
+
+    private static func json(_ octets: [UInt8], selection: JSONSelection) {
+        var canonicaliser = JSONCanonicaliser()
+        guard (try? canonicaliser.canonicalise(octets.span, selection: selection)) != nil else { return }
+        guard selection == plain else { return }
+        let canonical = canonicaliser.output
+        guard (try? canonicaliser.canonicalise(canonical.span, selection: plain)) != nil else {
+            preconditionFailure("a canonical form is not JSON")
+        }
+        precondition(canonicaliser.output == canonical, "a canonical form is not its own")
+    }
+
+    private static func form(_ octets: [UInt8]) {
+        var canonicaliser = FormCanonicaliser()
+        let isForm = canonicaliser.canonicalise(octets.span, selection: FormSelection())
+        let plain = canonicaliser.output
+        let selection = FormSelection(include: [], exclude: [[0x74]], isOrderFree: true)
+        precondition(
+            canonicaliser.canonicalise(octets.span, selection: selection) == isForm, "selections change what a form is")
+        if isForm, canonicaliser.output.count > plain.count { preconditionFailure("leaving out adds") }
+    }
+
+    private static func token(_ octets: [UInt8]) {
+        var token: [UInt8] = []
+        guard Token.parse(octets.span, into: &token) else { return }
+        precondition((1...Token.countMax).contains(token.count), "a token of \(token.count) characters")
+        precondition(token.allSatisfy { (0x21...0x7E).contains($0) }, "a token with other octets")
+        var quoted: [UInt8] = [0x22]
+        for octet in token {
+            if octet == 0x22 || octet == 0x5C { quoted.append(0x5C) }
+            quoted.append(octet)
+        }
+        quoted.append(0x22)
+        var again: [UInt8] = []
+        precondition(Token.parse(quoted.span, into: &again) && again == token, "quoting changes the token")
+    }
+
+    /// Sealed: with a checksum that fits, so that what is behind it is reached.
+    private static func record(_ octets: [UInt8], isSealed: Bool) {
+        let key = Digest256(words: (1, 2, 3, 4))
+        var stored = octets
+        if isSealed {
+            if stored.count >= 32 {
+                // The size is mended as well.
+                stored.replaceSubrange(24..<32, with: [])
+                var size: [UInt8] = []
+                size.append(bigEndian: UInt64(stored.count + 8 + 32))
+                stored.insert(contentsOf: size, at: 24)
+            }
+            var hash = SHA256()
+            hash.update(key)
+            hash.update(integer: UInt64(7))
+            hash.update(stored)
+            stored.append(hash.finish())
+        }
+        guard let outcome = try? RecordCoding.decode(stored.span, key: key, epoch: 7) else { return }
+        var encoded: [UInt8] = []
+        do {
+            switch outcome {
+            case .answered(let answer): try RecordCoding.encode(answer, key: key, epoch: 7, into: &encoded)
+            case .notKept(let tombstone): try RecordCoding.encode(tombstone, key: key, epoch: 7, into: &encoded)
+            }
+        } catch {
+            preconditionFailure("what was decoded cannot be encoded: \(error)")
+        }
+        precondition(encoded == stored, "a record has two codings")
+    }
+
+    /// A whole request: lines `name:value`, an empty line, the body.
+    private static func request(_ octets: [UInt8]) {
+        let lines = octets.split(separator: 0x0A, omittingEmptySubsequences: false)
+        var source = LineSource()
+        var bodyStart = 0
+        for line in lines {
+            bodyStart += line.count + 1
+            if line.isEmpty { break }
+            source.add(line)
+        }
+        let body = Array(octets.dropFirst(bodyStart))
+        let target = source.lines.first.map { Array(octets[$0.value]) } ?? []
+        var scratch = IdentityScratch()
+        for identifier in identifiers {
+            let early = identifier.begin(
+                method: [0x50].span, path: target.span, query: target.span, hasQuery: true, fields: source,
+                scratch: &scratch)
+            guard case .pending(let pending) = early else { continue }
+            let identity = identifier.finish(pending, body: body.span, scratch: &scratch)
+            if case .identified(let identity) = identity, let key = pending.recordKey {
+                precondition(identity.key == key && identity.kind == .token, "the head's key is not the request's")
+            }
+        }
+    }
+
+    private static let identifiers: [Identifier] = {
+        var policy = Policy()
+        policy.keySources = [.header("k"), .query("k"), .cookie("k"), .jsonPointer("/k"), .form("k")]
+        policy.scope = .cookie("s")
+        var hashing = policy
+        hashing.onMissingKey = .hash
+        hashing.scope = .standard
+        var json = HashRule()
+        json.body = .json
+        json.exclude = [.jsonPointer("/t"), .query("t")]
+        hashing.hash = json
+        var ordered = hashing
+        var form = HashRule()
+        form.body = .form(orderFree: true)
+        form.include = [.form("a"), .query("a")]
+        ordered.hash = form
+        return [policy, hashing, ordered].compactMap { try? Identifier(route: "r", policy: $0) }
+    }()
+
+    private struct LineSource: FieldSource {
+        var octets: [UInt8] = []
+        var lines: [(name: Range<Int>, value: Range<Int>)] = []
+
+        mutating func add(_ line: ArraySlice<UInt8>) {
+            let colon = line.firstIndex(of: 0x3A) ?? line.endIndex
+            let start = octets.count
+            octets += line
+            let nameEnd = start + (colon - line.startIndex)
+            lines.append((start..<nameEnd, min(nameEnd + 1, octets.count)..<octets.count))
+            octets.append(0x0A)
+        }
+
+        var fieldOctets: Span<UInt8> {
+            @_lifetime(borrow self) get { octets.span }
+        }
+        var fieldLineCount: Int { lines.count }
+        func fieldName(at line: Int) -> Range<Int> { lines[line].name }
+        func fieldValue(at line: Int) -> Range<Int> { lines[line].value }
+    }
+}

@@ -1,0 +1,121 @@
+import Foundation
+import HTTP
+import Idempotency
+import Testing
+
+@testable import Proxy
+
+@Suite struct ProblemWriterTests {
+    struct Form: Sendable, CustomTestStringConvertible {
+        var problem: Problem
+        var statusLine: String
+        var error: String
+        var retryAfter: Int?
+
+        init(_ problem: Problem, _ statusLine: String, _ error: String, retryAfter: Int? = nil) {
+            self.problem = problem
+            self.statusLine = statusLine
+            self.error = error
+            self.retryAfter = retryAfter
+        }
+
+        var testDescription: String { problem.rawValue }
+    }
+
+    /// The wire contract. A client may depend on every word of it.
+    static let forms = [
+        Form(.keyMissing, "400 Bad Request", "http_request_error"),
+        Form(.keyMalformed, "400 Bad Request", "http_request_error"),
+        Form(.scopeMissing, "400 Bad Request", "http_request_error"),
+        Form(.keyReused, "422 Unprocessable Content", "http_request_error"),
+        Form(.inProgress, "409 Conflict", "http_request_denied", retryAfter: 1),
+        Form(.outcomeUnknown, "409 Conflict", "http_request_denied"),
+        Form(.answerNotKept, "409 Conflict", "http_request_denied"),
+        Form(.storeUnavailable, "503 Service Unavailable", "proxy_internal_error", retryAfter: 5),
+        Form(.storeFull, "503 Service Unavailable", "proxy_internal_error", retryAfter: 30),
+        Form(.recordCorrupt, "503 Service Unavailable", "proxy_internal_error"),
+        Form(.notSent, "502 Bad Gateway", "connection_refused"),
+        Form(.upstreamTimedOut, "504 Gateway Timeout", "http_response_timeout"),
+        Form(.upstreamBroken, "502 Bad Gateway", "http_response_incomplete"),
+        Form(.noUpstream, "503 Service Unavailable", "destination_unavailable", retryAfter: 1),
+        Form(.badRequest, "400 Bad Request", "http_request_error"),
+        Form(.contentTooLarge, "413 Content Too Large", "http_request_error"),
+        Form(.targetTooLong, "414 URI Too Long", "http_request_error"),
+        Form(.fieldsTooLarge, "431 Request Header Fields Too Large", "http_request_error"),
+        Form(.methodNotAllowed, "405 Method Not Allowed", "http_request_error"),
+        Form(.notImplemented, "501 Not Implemented", "http_request_error"),
+        Form(.versionNotSupported, "505 HTTP Version Not Supported", "http_request_error"),
+        Form(.expectationFailed, "417 Expectation Failed", "http_request_error"),
+        Form(.requestTimedOut, "408 Request Timeout", "http_request_error"),
+        Form(.noRoute, "404 Not Found", "destination_not_found"),
+        Form(.overloaded, "503 Service Unavailable", "connection_limit_reached", retryAfter: 1),
+        Form(.draining, "503 Service Unavailable", "proxy_internal_response", retryAfter: 5),
+    ]
+
+    @Test func everyProblemHasItsForm() {
+        #expect(Set(Self.forms.map(\.problem)) == Set(Problem.allCases))
+    }
+
+    private func write(
+        _ problem: Problem, detail: String? = nil, closes: Bool = false, withContent: Bool = true
+    ) -> String {
+        var output: [UInt8] = []
+        ProblemWriter.write(problem, detail: detail, closes: closes, withContent: withContent, to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    @Test(arguments: forms)
+    func wireForm(form: Form) {
+        let content =
+            "{\"type\":\"urn:oncegate:problem:\(form.problem.rawValue)\",\"title\":\"\(form.problem.title)\","
+            + "\"status\":\(form.problem.status)}"
+        var lines = [
+            "HTTP/1.1 \(form.statusLine)", "Content-Type: application/problem+json", "Cache-Control: no-store",
+            "Proxy-Status: oncegate;error=\(form.error)",
+        ]
+        if let seconds = form.retryAfter { lines.append("Retry-After: \(seconds)") }
+        if form.problem == .methodNotAllowed { lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") }
+        lines.append("Content-Length: \(content.utf8.count)")
+        #expect(write(form.problem) == lines.joined(separator: "\r\n") + "\r\n\r\n" + content)
+    }
+
+    @Test(arguments: Problem.allCases)
+    func theContentIsJSONAndAsLongAsItSays(problem: Problem) throws {
+        let message = Array(write(problem, detail: "a \"quoted\\ word\"\r\n", closes: true).utf8)
+        var parser = ResponseParser()
+        var head = ResponseHead()
+        let end = try #require(try parser.parse(message.span, requestMethod: .post, into: &head))
+        #expect(head.framing == .length(UInt64(message.count - end)))
+        #expect(head.status == problem.status)
+        #expect(!head.keepsAlive)
+        let object = try JSONSerialization.jsonObject(with: Data(message[end...])) as? [String: Any]
+        #expect(object?["type"] as? String == "urn:oncegate:problem:\(problem.rawValue)")
+        #expect(object?["title"] as? String == problem.title)
+        #expect(object?["status"] as? Int == Int(problem.status))
+        #expect(object?["detail"] as? String == "a \"quoted\\ word\"  ")
+    }
+
+    @Test func anAnswerToHEADHasNoContent() {
+        let whole = write(.noRoute)
+        let head = write(.noRoute, withContent: false)
+        #expect(head.hasSuffix("\r\n\r\n") && whole.hasPrefix(head) && whole.count > head.count)
+    }
+
+    @Test func aTombstoneTellsStatusSizeAndDigest() {
+        var output: [UInt8] = []
+        let tombstone = Tombstone(status: 201, bodyBytes: 104_857_600, bodyDigest: Digest256(words: (1, 2, 3, 4)))
+        ProblemWriter.write(tombstone, closes: false, withContent: true, to: &output)
+        let text = String(decoding: output, as: UTF8.self)
+        #expect(text.hasPrefix("HTTP/1.1 409 Conflict\r\n"))
+        let digest = tombstone.bodyDigest.hexadecimal
+        #expect(
+            text.hasSuffix(#","status":409,"answer":{"status":201,"bytes":104857600,"sha256":"\#(digest)"}}"#))
+    }
+
+    @Test(arguments: HTTPError.allCases)
+    func everyFaultOfARequestIsAProblemOfItsStatus(error: HTTPError) {
+        // 502 is for answers only; a request cannot have such a fault.
+        guard error.status != 502 else { return }
+        #expect(Problem(error).status == error.status)
+    }
+}
