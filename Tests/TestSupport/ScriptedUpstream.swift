@@ -52,6 +52,8 @@ package final class ScriptedUpstream: Sendable {
 
     private struct State {
         var requests: [ReceivedRequest] = []
+        /// How many on each path.
+        var ordinals: [String: Int] = [:]
         var connections: [TestSocket] = []
         var openConnections = 0
         var isStopped = false
@@ -194,7 +196,8 @@ package final class ScriptedUpstream: Sendable {
             connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2], fields: head.fields,
             headOctets: line + [13, 10] + head.octets)
         let index = state.with { state in
-            request.ordinal = state.requests.count { $0.path == request.path } + 1
+            state.ordinals[request.path, default: 0] += 1
+            request.ordinal = state.ordinals[request.path]!
             state.requests.append(request)
             return state.requests.count - 1
         }
