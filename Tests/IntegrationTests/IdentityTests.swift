@@ -220,32 +220,51 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         #expect(pair.upstream.executions == 2)
     }
 
-    @Test("B26 replay undelivered: a delivered answer's repeat runs, a cut one is replayed")
-    func undelivered() throws {
-        let body = [UInt8](repeating: 65, count: 4_000_000)
-        let upstream = try ScriptedUpstream { $0.path == "/big" ? .answer(200, [], body: body) : .answer() }
-        let pair = try Pair(
-            upstream: upstream, "on_missing_key hash; hash { body raw; window 1h; replay undelivered; }")
-        expectAnswer(try pair.proxy.post("/small"))
-        expectAnswer(try pair.proxy.post("/small"))
-        #expect(upstream.executions(of: "/small") == 2)
+    private static let undelivered = "on_missing_key hash; hash { body raw; window 1h; replay undelivered; }"
+    private static let large = [UInt8](repeating: 65, count: 4_000_000)
 
+    /// A large answer whose client has gone away in the middle.
+    private func cutAnswer() throws -> Pair {
+        let pair = try Pair(Self.undelivered) { _ in .answer(200, [], body: Self.large) }
         let client = try pair.proxy.client(receiveBuffer: 16384)
-        try client.send(.post("/big"))
+        try client.send(.post())
         #expect(try client.head().status == 200)
         client.reset()
-        // The proxy sees the reset when it writes: then the answer counts as not delivered.
-        let repeated = try pair.proxy.post("/big")
+        return pair
+    }
+
+    @Test("B26 replay undelivered: an identical request after a delivered answer runs")
+    func deliveredRuns() throws {
+        let pair = try Pair(Self.undelivered)
+        let client = try pair.proxy.client()
+        for count in 1...5 {
+            expectAnswer(try client.exchange(.post()))
+            #expect(pair.upstream.executions == count)
+        }
+        // A sign of a retry says more than the delivery.
+        #expect(try client.exchange(.post().with("X-Stainless-Retry-Count", "1")).isReplay)
+        #expect(pair.upstream.executions == 5)
+    }
+
+    @Test("B26 replay undelivered: a cut answer is replayed", arguments: 0..<3)
+    func cutIsReplayed(run: Int) throws {
+        let pair = try cutAnswer()
+        let repeated = try pair.proxy.post()
         #expect(repeated.isReplay)
-        expectOctets(repeated.body, body)
-        #expect(upstream.executions(of: "/big") == 1)
-        // That one was delivered; the proxy learns it from the client's kernel a little later.
+        expectOctets(repeated.body, Self.large)
+        #expect(pair.upstream.executions == 1)
+    }
+
+    @Test("B26 replay undelivered: once a replay was delivered, an identical request is a new intent")
+    func deliveredReplay() throws {
+        let pair = try cutAnswer()
+        #expect(try pair.proxy.post().isReplay)
         let next = try poll("a new intent runs") { () -> Response? in
-            let response = try pair.proxy.post("/big")
+            let response = try pair.proxy.post()
             return response.isReplay ? nil : response
         }
         expectAnswer(next, status: 200)
-        #expect(upstream.executions(of: "/big") == 2)
+        #expect(pair.upstream.executions == 2)
     }
 
     @Test("B27 the last octet of a large body counts", arguments: ["", "hash { body json; window 1h; replay always; }"])

@@ -83,7 +83,10 @@ package struct Deadline: Sendable {
     }
 
     /// Generous: a test that reaches it has failed.
-    package static var standard: Deadline { .after(20) }
+    package static var standard: Deadline { .after(standardSeconds) }
+
+    private static let standardSeconds =
+        ProcessInfo.processInfo.environment["ONCEGATE_TEST_DEADLINE"].flatMap { Double($0) } ?? 20
 
     package var remainingSeconds: Double {
         let current = monotonicNanoseconds()
