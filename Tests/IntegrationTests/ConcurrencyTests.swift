@@ -10,7 +10,9 @@ import Testing
         let threads = (0..<50).map { _ in Running { try pair.proxy.post("/a", key: "K") } }
         try pair.upstream.waitForExecutions(1)
         // Most of them wait by then; those that come later are replayed.
-        _ = try poll("waiters") { (try? pair.proxy.records())?.contains { ($0["waiters"] as? Int ?? 0) >= 40 } == true ? true : nil }
+        _ = try poll("waiters") {
+            (try? pair.proxy.records())?.contains { ($0["waiters"] as? Int ?? 0) >= 40 } == true ? true : nil
+        }
         release.open()
         let answers = try threads.map { try $0.join() }
         #expect(pair.upstream.executions == 1)
@@ -55,7 +57,9 @@ import Testing
     @Test("B31 waiter M+1 gets 409 at once, and other keys are served")
     func waiterCap() throws {
         let release = Latch()
-        let pair = try Pair("max_waiters 2; in_flight wait 60s;") { $0["Idempotency-Key"] == "K" ? .held(release) : .answer() }
+        let pair = try Pair("max_waiters 2; in_flight wait 60s;") {
+            $0["Idempotency-Key"] == "K" ? .held(release) : .answer()
+        }
         let owner = Running { try pair.proxy.post(key: "K") }
         try pair.upstream.waitForExecutions(1)
         let waiters = (0..<2).map { _ in Running { try pair.proxy.post(key: "K") } }
@@ -88,7 +92,9 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
-    @Test("B33 the owner's client goes away while three wait: once, and the waiters get the answer", arguments: [false, true])
+    @Test(
+        "B33 the owner's client goes away while three wait: once, and the waiters get the answer",
+        arguments: [false, true])
     func ownerLeaves(reset: Bool) throws {
         let release = Latch()
         let pair = try Pair { _ in .held(release) }

@@ -11,7 +11,10 @@ import Testing
             $0.more = """
                 route /v1 { upstream service; route_timeout 1s; idempotency { key header X-Op; retention 1s; } }
                 route /v1/open { upstream service; }
-                route = /v1/exact { upstream service; idempotency { on_missing_key hash; hash { body raw; window 1h; replay always; } } }
+                route = /v1/exact {
+                    upstream service;
+                    idempotency { on_missing_key hash; hash { body raw; window 1h; replay always; } }
+                }
                 route ~ ^/r[0-9]+$ { upstream service; }
                 """
         }
@@ -84,7 +87,8 @@ import Testing
         #expect(result.ending == .exit(1))
         let output = result.output + result.error
         for expected in [
-            "proxy.conf:6:5: error:", "idempotancy", "did you mean 'idempotency'?", "proxy.conf:13:19: error:", "'24' has no unit",
+            "proxy.conf:6:5: error:", "idempotancy", "did you mean 'idempotency'?", "proxy.conf:13:19: error:",
+            "'24' has no unit",
             "write '24h'?", "proxy.conf:14:9: error:", "did you mean 'methods'?", "nowhere", "errors",
         ] {
             #expect(output.contains(expected), "no \(expected) in:\n\(output)")
@@ -94,17 +98,23 @@ import Testing
     @Test(
         "B68 single faults, each with its line",
         arguments: [
-            ("listen 127.0.0.1:0; listen 127.0.0.1:99999;", 1), ("route / { upstream service; }\nroute / { upstream service; }", 2),
+            ("listen 127.0.0.1:0; listen 127.0.0.1:99999;", 1),
+            ("route / { upstream service; }\nroute / { upstream service; }", 2),
             ("upstream service { server http://127.0.0.1:1; }\nupstream service { server http://127.0.0.1:2; }", 2),
             ("route /h { upstream service; idempotency { hash { body json; } on_missing_key hash; } }", 1),
-            ("route /w { upstream service; idempotency {\n retention 1h; on_missing_key hash;\n hash { window 2h; replay always; } } }", 3),
+            (
+                "route /w { upstream service; idempotency { on_missing_key hash;\n retention 1h;\n hash { window 2h; replay always; } } }",
+                3
+            ),
             ("route /s { upstream service; idempotency { record 99; } }", 1), ("route /q { upstream \"service; }", 1),
-            ("route /k { upstream service; idempotency { key cookie; } }", 1), ("route /o { upstream service;", 1), ("workers many;", 1),
+            ("route /k { upstream service; idempotency { key cookie; } }", 1), ("route /o { upstream service;", 1),
+            ("workers many;", 1),
         ])
     func singleFaults(text: String, line: Int) throws {
         let directory = try TestScope.current!.newDirectory()
         let path = "\(directory)/proxy.conf"
-        let base = "listen 127.0.0.1:0;\nupstream service { server http://127.0.0.1:9; }\nroute /base { upstream service; }\n"
+        let base =
+            "listen 127.0.0.1:0;\nupstream service { server http://127.0.0.1:9; }\nroute /base { upstream service; }\n"
         let twice = text.hasPrefix("upstream service")
         try (text + "\n" + (twice ? "listen 127.0.0.1:0;\nroute /base { upstream service; }\n" : base))
             .write(toFile: path, atomically: true, encoding: .utf8)
@@ -132,10 +142,12 @@ import Testing
         let path = "\(directory)/proxy.conf"
         try "listen 127.0.0.1:0;\nupstream service { server http://127.0.0.1:9; }\ninclude \"conf.d/*.conf\";\n"
             .write(toFile: path, atomically: true, encoding: .utf8)
-        try "route / { upstream service; }\n".write(toFile: "\(directory)/conf.d/a.conf", atomically: true, encoding: .utf8)
+        try "route / { upstream service; }\n".write(
+            toFile: "\(directory)/conf.d/a.conf", atomically: true, encoding: .utf8)
         let sound = try Subprocess.run([ProxyProcess.binary, "check", "-c", path])
         #expect(sound.ending == .exit(0), "\(sound.output)\(sound.error)")
-        try "route /b { upstream service; nonsense; }\n".write(toFile: "\(directory)/conf.d/b.conf", atomically: true, encoding: .utf8)
+        try "route /b { upstream service; nonsense; }\n".write(
+            toFile: "\(directory)/conf.d/b.conf", atomically: true, encoding: .utf8)
         let broken = try Subprocess.run([ProxyProcess.binary, "check", "-c", path])
         #expect(broken.ending == .exit(1))
         #expect((broken.output + broken.error).contains("b.conf:1:"))
@@ -146,7 +158,8 @@ import Testing
     func formatting() throws {
         let directory = try TestScope.current!.newDirectory()
         let path = "\(directory)/proxy.conf"
-        try "listen    127.0.0.1:0;# the port\nupstream service{server http://127.0.0.1:9;}\nroute /{upstream service;idempotency{retention 24h;}}\n"
+        try "listen    127.0.0.1:0;# the port\nupstream service{server http://127.0.0.1:9;}\n"
+            + "route /{upstream service;idempotency{retention 24h;}}\n"
             .write(toFile: path, atomically: true, encoding: .utf8)
         let dump = try Subprocess.run([ProxyProcess.binary, "config", "dump", "--json", "-c", path])
         #expect(dump.ending == .exit(0), "\(dump.error)")
@@ -196,7 +209,10 @@ import Testing
         let upstream = try ScriptedUpstream()
         let directory = try TestScope.current!.newDirectory()
         let proxy = try ProxyProcess(
-            arguments: ["run", "--upstream", upstream.address.serverURL, "--listen", "127.0.0.1:0", "--store", "\(directory)/store"],
+            arguments: [
+                "run", "--upstream", upstream.address.serverURL, "--listen", "127.0.0.1:0", "--store",
+                "\(directory)/store",
+            ],
             directory: directory)
         let first = try proxy.post(key: "K")
         expectReplay(try proxy.post(key: "K"), of: first)

@@ -34,7 +34,8 @@ import Testing
         let release = Latch()
         let pair = try withRecords(release)
         let records = try pair.proxy.records()
-        #expect(Set(records.compactMap { $0["state"] as? String }) == ["completed", "tombstone", "unknown", "in_flight"])
+        #expect(
+            Set(records.compactMap { $0["state"] as? String }) == ["completed", "tombstone", "unknown", "in_flight"])
         for record in records { #expect((record["route"] as? String)?.isEmpty == false) }
         #expect(try pair.proxy.records("?state=unknown&limit=10").count == 1)
         #expect(try pair.proxy.records("?limit=2").count == 2)
@@ -57,7 +58,8 @@ import Testing
         // J6: no key, no credential and no body in logs, metrics, lists or the store.
         let metrics = try pair.proxy.adminGet("/metrics").text
         let log = try String(contentsOfFile: "\(pair.proxy.directory)/access.log", encoding: .utf8)
-        let everything = try pair.proxy.adminGet("/records").text + listed.output + shown.output + metrics + log
+        let everything =
+            try pair.proxy.adminGet("/records").text + listed.output + shown.output + metrics + log
             + pair.proxy.process.standardError + pair.proxy.process.standardOutput
         #expect(!everything.contains("-secret"))
         for file in try files(in: "\(pair.proxy.directory)/store") {
@@ -98,7 +100,8 @@ import Testing
         let pair = try withRecords(Latch())
         let unknown = try key(pair, "unknown")
         let resolved = try pair.proxy.command(
-            "records", "resolve", unknown, "--status", "201", "--field", "Content-Type: application/json", "--field", "X-By: operator",
+            "records", "resolve", unknown, "--status", "201", "--field", "Content-Type: application/json", "--field",
+            "X-By: operator",
             "--body", #"{"id":7}"#)
         #expect(resolved.ending == .exit(0), "\(resolved.error)")
         func check(_ proxy: ProxyProcess) throws {
@@ -124,9 +127,11 @@ import Testing
             #expect(!result.error.isEmpty, sourceLocation: sourceLocation)
         }
         for arguments in [
-            [], ["--status", "99"], ["--status", "100"], ["--status", "600"], ["--status", "x"], ["--status", "200", "--field", "A b: c"],
+            [], ["--status", "99"], ["--status", "100"], ["--status", "600"], ["--status", "x"],
+            ["--status", "200", "--field", "A b: c"],
             ["--status", "200", "--field", "A: c\r\nB: d"], ["--status", "200", "--field", "nothing"],
-            ["--status", "200", "--field", "Transfer-Encoding: chunked"], ["--status", "200", "--field", "Content-Length: 7", "--body", "ok"],
+            ["--status", "200", "--field", "Transfer-Encoding: chunked"],
+            ["--status", "200", "--field", "Content-Length: 7", "--body", "ok"],
         ] {
             try refused(unknown, arguments)
         }
@@ -140,7 +145,9 @@ import Testing
         let pair = try withRecords(Latch())
         let unknown = try key(pair, "unknown")
         _ = try pair.proxy.adminPost("/records/\(unknown)/release")
-        try pair.proxy.process.waitForError("the audit line") { $0.contains(unknown) && $0.contains("release") ? true : nil }
+        try pair.proxy.process.waitForError("the audit line") {
+            $0.contains(unknown) && $0.contains("release") ? true : nil
+        }
     }
 
     @Test("B72 metrics count every outcome")
@@ -162,8 +169,10 @@ import Testing
         for (outcome, count) in expected { #expect(try proxy.outcomes(outcome) == count, "\(outcome)") }
         #expect(try proxy.outcomes("not_kept") + proxy.outcomes("answer_not_kept") + proxy.outcomes("tombstone") == 1)
         for name in [
-            "oncegate_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds",
-            "oncegate_http_requests_total", "oncegate_connections_total", "oncegate_store_up", "oncegate_idempotency_records",
+            "oncegate_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+            "process_start_time_seconds",
+            "oncegate_http_requests_total", "oncegate_connections_total", "oncegate_store_up",
+            "oncegate_idempotency_records",
         ] {
             let value = try proxy.metric(name) ?? 0
             #expect(value > 0, "\(name)")
@@ -214,7 +223,9 @@ import Testing
     func health() throws {
         let release = Latch()
         let pair = try Pair(configure: { $0.drainDelay = "drain_delay 30s;" }) { _ in .held(release) }
-        for path in ["/livez", "/readyz", "/startupz", "/status"] { #expect(try pair.proxy.adminGet(path).status == 200, "\(path)") }
+        for path in ["/livez", "/readyz", "/startupz", "/status"] {
+            #expect(try pair.proxy.adminGet(path).status == 200, "\(path)")
+        }
         #expect(try pair.proxy.adminGet("/nonsense").status == 404)
         #expect([404, 405].contains(try pair.proxy.adminPost("/livez").status))
         pair.proxy.kill(SIGTERM)

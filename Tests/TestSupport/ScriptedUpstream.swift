@@ -24,7 +24,8 @@ package struct ReceivedRequest: Sendable {
     package subscript(_ name: String) -> String? { fields[name] }
 }
 
-/// A real HTTP/1.1 server with a thread per connection, whose behaviour is scripted per request and which counts executions.
+/// A real HTTP/1.1 server with a thread per connection, whose behaviour is scripted per request and which counts
+/// executions.
 package final class ScriptedUpstream: Sendable {
     /// What to do with a request whose head has arrived.
     package typealias Script = @Sendable (ReceivedRequest) throws -> Reply
@@ -66,7 +67,8 @@ package final class ScriptedUpstream: Sendable {
     private let reception: Receptions
 
     package init(
-        at address: Address = .ipv4(port: 0), accepting: Bool = true, reception: Receptions = Receptions { _ in .serve },
+        at address: Address = .ipv4(port: 0), accepting: Bool = true,
+        reception: Receptions = Receptions { _ in .serve },
         _ script: @escaping Script = { _ in .answer() }
     ) throws {
         listener = try TestListener(at: address)
@@ -193,7 +195,8 @@ package final class ScriptedUpstream: Sendable {
         guard parts.count == 3 else { throw MalformedMessage("request line", line) }
         let head = try reader.fields(until: deadline)
         var request = ReceivedRequest(
-            connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2], fields: head.fields,
+            connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2],
+            fields: head.fields,
             headOctets: line + [13, 10] + head.octets)
         let index = state.with { state in
             state.ordinals[request.path, default: 0] += 1
@@ -214,7 +217,8 @@ package final class UpstreamExchange {
     private let record: ((inout ReceivedRequest) -> Void) -> Void
     private var isClosed = false
 
-    init(_ request: ReceivedRequest, _ reader: OctetReader, record: @escaping ((inout ReceivedRequest) -> Void) -> Void) {
+    init(_ request: ReceivedRequest, _ reader: OctetReader, record: @escaping ((inout ReceivedRequest) -> Void) -> Void)
+    {
         self.request = request
         self.reader = reader
         self.record = record
@@ -234,7 +238,8 @@ package final class UpstreamExchange {
                 request.isComplete = true
             }
         } else {
-            guard request.fields[all: "Transfer-Encoding"].isEmpty, request.fields[all: "Content-Length"].count <= 1 else {
+            guard request.fields[all: "Transfer-Encoding"].isEmpty, request.fields[all: "Content-Length"].count <= 1
+            else {
                 throw MalformedMessage("framing", request.headOctets)
             }
             guard let count = Int(request["Content-Length"] ?? "0"), count >= 0 else {
