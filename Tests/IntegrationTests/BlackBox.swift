@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What every suite here carries: a thread of its own for each test (they block), at most `width` at once, everything that the test
-/// started ended with it, the proxies' output printed when it failed, and a time limit.
+/// What every suite here carries: a thread of its own for each test (they block), at most `width` at once, everything
+/// that the test started ended with it, the proxies' output printed when it failed, and a time limit.
 struct BlackBox: SuiteTrait, TestTrait, TestScoping {
     /// Tests mostly wait; the machine has two cores.
     private static let width = Int(ProcessInfo.processInfo.environment["ONCEGATE_TEST_WIDTH"] ?? "") ?? 6
@@ -43,7 +43,8 @@ struct BlackBox: SuiteTrait, TestTrait, TestScoping {
     }
 
     private func report(_ scope: TestScope, _ test: Test) {
-        FileHandle.standardError.write(Data("=== \(test.displayName ?? test.name) failed\n\(scope.failureDescription)\n".utf8))
+        FileHandle.standardError.write(
+            Data("=== \(test.displayName ?? test.name) failed\n\(scope.failureDescription)\n".utf8))
     }
 
     private func leave(_ scope: TestScope) async {
@@ -56,7 +57,8 @@ extension Trait where Self == BlackBox {
     static var blackBox: BlackBox { BlackBox() }
 }
 
-/// Every wait in these tests has a deadline; a test that runs on all the same would block the run for ever, so it ends the run.
+/// Every wait in these tests has a deadline; a test that runs on all the same would block the run for ever, so it
+/// ends the run.
 private final class Watchdog: Sendable {
     private static let limitSeconds = 120.0
     private let end = Latch()

@@ -10,7 +10,9 @@ import Testing
         let threads = (0..<50).map { _ in Running { try pair.proxy.post("/a", key: "K") } }
         try pair.upstream.waitForExecutions(1)
         // Most of them wait by then; those that come later are replayed.
-        _ = try poll("waiters") { (try? pair.proxy.records())?.contains { ($0["waiters"] as? Int ?? 0) >= 40 } == true ? true : nil }
+        _ = try poll("waiters") {
+            (try? pair.proxy.records())?.contains { ($0["waiters"] as? Int ?? 0) >= 40 } == true ? true : nil
+        }
         release.open()
         let answers = try threads.map { try $0.join() }
         #expect(pair.upstream.executions == 1)
@@ -55,11 +57,13 @@ import Testing
     @Test("B31 waiter M+1 gets 409 at once, and other keys are served")
     func waiterCap() throws {
         let release = Latch()
-        let pair = try Pair("max_waiters 2; in_flight wait 60s;") { $0["Idempotency-Key"] == "K" ? .held(release) : .answer() }
+        let pair = try Pair("max_waiters 2; in_flight wait 60s;") {
+            $0["Idempotency-Key"] == "K" ? .held(release) : .answer()
+        }
         let owner = Running { try pair.proxy.post(key: "K") }
         try pair.upstream.waitForExecutions(1)
         let waiters = (0..<2).map { _ in Running { try pair.proxy.post(key: "K") } }
-        _ = try poll("two waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 2 } ? true : nil }
+        try pair.waitForWaiters(2)
         for _ in 0..<3 {
             let seconds = try elapsedSeconds {
                 expectProblem(try pair.proxy.post(key: "K"), "in-progress", status: 409, retryAfter: true)
@@ -88,7 +92,9 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
-    @Test("B33 the owner's client goes away while three wait: once, and the waiters get the answer", arguments: [false, true])
+    @Test(
+        "B33 the owner's client goes away while three wait: once, and the waiters get the answer",
+        arguments: [false, true])
     func ownerLeaves(reset: Bool) throws {
         let release = Latch()
         let pair = try Pair { _ in .held(release) }
@@ -96,7 +102,7 @@ import Testing
         try owner.send(.post(key: "K"))
         try pair.upstream.waitForExecutions(1)
         let waiters = (0..<3).map { _ in Running { try pair.proxy.post(key: "K") } }
-        _ = try poll("three waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 3 } ? true : nil }
+        try pair.waitForWaiters(3)
         if reset { owner.reset() } else { owner.close() }
         release.open()
         for waiter in waiters {
@@ -115,11 +121,11 @@ import Testing
         try pair.upstream.waitForExecutions(1)
         let leaving = try pair.proxy.client()
         try leaving.send(.post(key: "K"))
-        _ = try poll("a waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 1 } ? true : nil }
+        try pair.waitForWaiters(1)
         leaving.reset()
-        _ = try poll("no waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 0 } ? true : nil }
+        try pair.waitForWaiters(0)
         let staying = Running { try pair.proxy.post(key: "K") }
-        _ = try poll("a waiter") { try pair.proxy.records().contains { $0["waiters"] as? Int == 1 } ? true : nil }
+        try pair.waitForWaiters(1)
         release.open()
         let first = try owner.join()
         expectReplay(try staying.join(), of: first)
@@ -183,7 +189,7 @@ import Testing
         let pair = try Pair("in_flight wait 60s;") { $0["Idempotency-Key"] == "K" ? .held(release) : .answer() }
         let all = (0..<30).map { _ in Running { try pair.proxy.post(key: "K") } }
         try pair.upstream.waitForExecutions(1)
-        _ = try poll("waiters") { try pair.proxy.records().contains { $0["waiters"] as? Int == 29 } ? true : nil }
+        try pair.waitForWaiters(29)
         #expect(pair.upstream.openConnectionCount <= 2)
         release.open()
         for thread in all { #expect(try thread.join().status == 201) }

@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// kill -9 at each step of the request path (checks.md, G): the binary ends itself at the point, is restarted on the same store, and the
-/// repeat's result must be that of the table. ONCEGATE_TEST_REPEAT multiplies the runs.
+/// kill -9 at each step of the request path (checks.md, G): the binary ends itself at the point, is restarted on the
+/// same store, and the repeat's result must be that of the table. ONCEGATE_TEST_REPEAT multiplies the runs.
 @Suite(.blackBox) struct CrashMatrixTests {
     typealias Point = ProxyProcess.CrashPoint
 
@@ -105,6 +105,7 @@ import Testing
         let upstream = try ScriptedUpstream { .answer(201, [], body: octets("\($0.path) \($0.ordinal)")) }
         let pair = try Pair(upstream: upstream, crashAt: .duringExpiry) {
             $0.route = nil
+            $0.top = "route_timeout 1s;"
             $0.more = """
                 route /short { upstream service; idempotency { retention 1s; } }
                 route /long { upstream service; idempotency { retention 1h; } }
@@ -128,7 +129,9 @@ import Testing
 
     @Test("G20 kill -9 during a checkpoint: no complete record is lost (B60)", arguments: 1...runs)
     func duringCheckpoint(run: Int) throws {
-        let pair = try Pair(crashAt: .duringCheckpoint) { .answer(201, [], body: [UInt8](repeating: 65, count: 60_000) + octets("\($0.ordinal)")) }
+        let pair = try Pair(crashAt: .duringCheckpoint) {
+            .answer(201, [], body: [UInt8](repeating: 65, count: 60_000) + octets("\($0.ordinal)"))
+        }
         var kept: [(String, Response)] = []
         var last: String?
         for index in 0..<2000 {
@@ -149,10 +152,14 @@ import Testing
         }
     }
 
-    @Test("G random kills under load: every key executes at most once, every answer given is repeated", arguments: 1...runs)
+    @Test(
+        "G random kills under load: every key executes at most once, every answer given is repeated",
+        arguments: 1...runs)
     func randomKills(run: Int) throws {
         var generator = SeededGenerator(seed: UInt64(run) &* 7919)
-        let pair = try Pair("in_flight wait 2s;") { .answer(201, [], body: octets("\($0["Idempotency-Key"] ?? "") \($0.ordinal)")) }
+        let pair = try Pair("in_flight wait 2s;") {
+            .answer(201, [], body: octets("\($0["Idempotency-Key"] ?? "") \($0.ordinal)"))
+        }
         var proxy = pair.proxy
         let answers = Monitored<[String: Set<[UInt8]>]>([:])
         for round in 0..<4 {
@@ -162,7 +169,9 @@ import Testing
                     var generator = SeededGenerator(seed: UInt64(run * 1000 + round * 10 + thread))
                     while current.process.isRunning {
                         let key = "K\(generator.next() % 40 + UInt64(round * 20))"
-                        guard let response = try? current.post("/\(key)", key: key), response.status == 201 else { continue }
+                        guard let response = try? current.post("/\(key)", key: key), response.status == 201 else {
+                            continue
+                        }
                         answers.with { _ = $0[key, default: []].insert(response.body) }
                     }
                 }

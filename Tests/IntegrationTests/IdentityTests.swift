@@ -56,7 +56,8 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         expectReplay(try pair.proxy.post("/", key: "K"), of: first)
     }
 
-    @Test("B12 spellings of one path are one path (E30)", arguments: ["/%61/b", "//a/b", "/a/./b", "/a/c/../b", "/a//b"])
+    @Test(
+        "B12 spellings of one path are one path (E30)", arguments: ["/%61/b", "//a/b", "/a/./b", "/a/c/../b", "/a//b"])
     func pathSpellings(target: String) throws {
         let pair = try Pair()
         let first = try pair.proxy.post("/a/b", key: "K")
@@ -76,7 +77,9 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
 
     @Test("B14 two tenants with one key: both run, and no octet crosses (E1)")
     func twoTenants() throws {
-        let pair = try Pair { .answer(200, [Field("X-For", $0["Authorization"] ?? "")], body: octets($0["Authorization"] ?? "-")) }
+        let pair = try Pair {
+            .answer(200, [Field("X-For", $0["Authorization"] ?? "")], body: octets($0["Authorization"] ?? "-"))
+        }
         let one = [Field("Authorization", "Bearer one")]
         let two = [Field("Authorization", "Bearer two")]
         let first = try pair.proxy.post(key: "K", one)
@@ -89,7 +92,8 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         // An anonymous caller is a third one.
         #expect(try pair.proxy.post(key: "K").text == "-")
         // Another tenant's other payload tells nothing about the first's.
-        expectAnswer(try pair.proxy.post(key: "K", [Field("Authorization", "Bearer three")], body: "other"), status: 200)
+        expectAnswer(
+            try pair.proxy.post(key: "K", [Field("Authorization", "Bearer three")], body: "other"), status: 200)
         #expect(pair.upstream.executions == 4)
     }
 
@@ -97,7 +101,8 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
     func explicitScopes() throws {
         let header = try Pair("scope header X-Tenant;")
         let first = try header.proxy.post(key: "K", [Field("X-Tenant", "a"), Field("Authorization", "old")])
-        expectReplay(try header.proxy.post(key: "K", [Field("X-Tenant", "a"), Field("Authorization", "new")]), of: first)
+        expectReplay(
+            try header.proxy.post(key: "K", [Field("X-Tenant", "a"), Field("Authorization", "new")]), of: first)
         expectAnswer(try header.proxy.post(key: "K", [Field("X-Tenant", "b")]))
         #expect(header.upstream.executions == 2)
 
@@ -113,7 +118,9 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
 
     @Test(
         "B16 an explicit scope whose value is missing or double: 400 (E2)",
-        arguments: [[], [Field("X-Tenant", "a"), Field("X-Tenant", "b")], [Field("X-Tenant", "")], [Field("X_Tenant", "a")]])
+        arguments: [
+            [], [Field("X-Tenant", "a"), Field("X-Tenant", "b")], [Field("X-Tenant", "")], [Field("X_Tenant", "a")],
+        ])
     func missingScope(fields: [Field]) throws {
         let pair = try Pair("scope header X-Tenant;")
         let response = try pair.proxy.post(key: "K", fields)
@@ -126,7 +133,8 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
     func scopeInTrailer() throws {
         let pair = try Pair("scope header X-Tenant;")
         let request = Request(
-            "POST", "/", [Field("Idempotency-Key", "K")], body: .chunked([octets("x")], trailers: [Field("X-Tenant", "a")]))
+            "POST", "/", [Field("Idempotency-Key", "K")],
+            body: .chunked([octets("x")], trailers: [Field("X-Tenant", "a")]))
         expectProblem(try pair.proxy.send(request), "scope-missing", status: 400)
         #expect(pair.upstream.attempts == 0)
     }
@@ -169,13 +177,18 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
     @Test("B20 excluded parts may differ, any other part counts")
     func excludedParts() throws {
         let pair = try Pair(
-            "on_missing_key hash; hash { body json; window 1h; replay always; exclude json /timestamp /meta/*/at; exclude query t; }")
+            """
+            on_missing_key hash;
+            hash { body json; window 1h; replay always; exclude json /timestamp /meta/*/at; exclude query t; }
+            """
+        )
         #expect(
             try areSame(
                 pair, .post(body: #"{"a":1,"timestamp":1,"meta":[{"at":1,"b":2}]}"#),
                 .post(body: #"{"a":1,"timestamp":2,"meta":[{"at":9,"b":2}]}"#)))
         #expect(
-            try !areSame(pair, .post("/x", body: #"{"a":1,"timestamp":1}"#), .post("/x", body: #"{"a":2,"timestamp":1}"#)))
+            try !areSame(
+                pair, .post("/x", body: #"{"a":1,"timestamp":1}"#), .post("/x", body: #"{"a":2,"timestamp":1}"#)))
         #expect(try areSame(pair, .post("/y?t=1&z=1"), .post("/y?t=2&z=1")))
         #expect(try !areSame(pair, .post("/w?t=1&z=1"), .post("/w?t=1&z=2")))
     }
@@ -188,7 +201,8 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         #expect(try !areSame(pair, .post("/b", body: #"{"order":1}"#), .post("/b", body: #"{"order":2}"#)))
         #expect(
             try !areSame(
-                pair, .post("/c", [Field("X-Kind", "a")], body: #"{"order":1}"#), .post("/c", [Field("X-Kind", "b")], body: #"{"order":1}"#)))
+                pair, .post("/c", [Field("X-Kind", "a")], body: #"{"order":1}"#),
+                .post("/c", [Field("X-Kind", "b")], body: #"{"order":1}"#)))
     }
 
     @Test("B24 forms: order counts unless the route says that it does not (E11)")
@@ -220,31 +234,55 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         #expect(pair.upstream.executions == 2)
     }
 
-    @Test("B26 replay undelivered: a delivered answer's repeat runs, a cut one is replayed")
-    func undelivered() throws {
-        let body = [UInt8](repeating: 65, count: 4_000_000)
-        let upstream = try ScriptedUpstream { $0.path == "/big" ? .answer(200, [], body: body) : .answer() }
-        let pair = try Pair(
-            upstream: upstream, "on_missing_key hash; hash { body raw; window 1h; replay undelivered; }")
-        expectAnswer(try pair.proxy.post("/small"))
-        expectAnswer(try pair.proxy.post("/small"))
-        #expect(upstream.executions(of: "/small") == 2)
+    private static let undelivered = "on_missing_key hash; hash { body raw; window 1h; replay undelivered; }"
+    private static let large = [UInt8](repeating: 65, count: 4_000_000)
 
+    /// A large answer whose client has gone away in the middle.
+    private func cutAnswer() throws -> Pair {
+        let pair = try Pair(Self.undelivered) { _ in .answer(200, [], body: Self.large) }
         let client = try pair.proxy.client(receiveBuffer: 16384)
-        try client.send(.post("/big"))
+        try client.send(.post())
         #expect(try client.head().status == 200)
         client.reset()
-        // The proxy sees the reset when it writes: then the answer counts as not delivered.
-        let repeated = try pair.proxy.post("/big")
-        #expect(repeated.isReplay)
-        expectOctets(repeated.body, body)
-        #expect(upstream.executions(of: "/big") == 1)
-        // That one was delivered.
-        expectAnswer(try pair.proxy.post("/big"), status: 200)
-        #expect(upstream.executions(of: "/big") == 2)
+        return pair
     }
 
-    @Test("B27 the last octet of a large body counts", arguments: ["", "hash { body json; window 1h; replay always; }"])
+    @Test("B26 replay undelivered: an identical request after a delivered answer runs")
+    func deliveredRuns() throws {
+        let pair = try Pair(Self.undelivered)
+        let client = try pair.proxy.client()
+        for count in 1...5 {
+            expectAnswer(try client.exchange(.post()))
+            #expect(pair.upstream.executions == count)
+        }
+        // A sign of a retry says more than the delivery.
+        #expect(try client.exchange(.post().with("X-Stainless-Retry-Count", "1")).isReplay)
+        #expect(pair.upstream.executions == 5)
+    }
+
+    @Test("B26 replay undelivered: a cut answer is replayed", arguments: 0..<3)
+    func cutIsReplayed(run: Int) throws {
+        let pair = try cutAnswer()
+        let repeated = try pair.proxy.post()
+        #expect(repeated.isReplay)
+        expectOctets(repeated.body, Self.large)
+        #expect(pair.upstream.executions == 1)
+    }
+
+    @Test("B26 replay undelivered: once a replay was delivered, an identical request is a new intent")
+    func deliveredReplay() throws {
+        let pair = try cutAnswer()
+        #expect(try pair.proxy.post().isReplay)
+        let next = try poll("a new intent runs") { () -> Response? in
+            let response = try pair.proxy.post()
+            return response.isReplay ? nil : response
+        }
+        expectAnswer(next, status: 200)
+        #expect(pair.upstream.executions == 2)
+    }
+
+    @Test(
+        "B27 the last octet of a large body counts", arguments: ["", "hash { body json; window 1h; replay always; }"])
     func largeBody(rule: String) throws {
         let pair = try Pair("request_body_limit 16MiB; \(rule)")
         var body = [UInt8](repeating: 0x20, count: 9_000_000)
@@ -255,6 +293,6 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         expectReplay(try pair.proxy.send(.post(key: "K").withBody(body)), of: first)
         body[body.count - 3] = 0x62
         expectProblem(try pair.proxy.send(.post(key: "K").withBody(body)), "key-reused", status: 422)
-        #expect(pair.upstream.requests[0].body.count == body.count)
+        #expect(try pair.upstream.request(0).body.count == body.count)
     }
 }

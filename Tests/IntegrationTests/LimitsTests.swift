@@ -28,7 +28,9 @@ import Testing
         expectAnswer(try pair.proxy.send(.get()))
     }
 
-    @Test("D1 a slow body is cut by request_body_idle and by request_body_timeout", arguments: ["request_body_idle", "request_body_timeout"])
+    @Test(
+        "D1 a slow body is cut by request_body_idle and by request_body_timeout",
+        arguments: ["request_body_idle", "request_body_timeout"])
     func slowBody(directive: String) throws {
         let pair = try pair("\(directive) 400ms;")
         let client = try pair.proxy.client()
@@ -63,7 +65,7 @@ import Testing
         let client = try pair.proxy.client(receiveBuffer: 16384)
         try client.send(.post(key: "K"))
         #expect(try client.head().status == 200)
-        _ = try poll("the connection is cut") { try pair.proxy.metric("oncegate_connections") == 0 ? true : nil }
+        try poll("the connection is cut") { try pair.proxy.metric("oncegate_connections") == 0 ? true : nil }
         let repeated = try pair.proxy.post(key: "K")
         #expect(repeated.isReplay)
         expectOctets(repeated.body, body)
@@ -108,7 +110,7 @@ import Testing
             guard let client = try? proxy.client() else { break }
             clients.append(client)
         }
-        _ = try poll("the table is full") { proxy.openDescriptorCount >= 55 ? true : nil }
+        try poll("the table is full") { proxy.openDescriptorCount >= 55 ? true : nil }
         #expect(proxy.process.isRunning)
         for client in clients { client.reset() }
         try poll("it recovers") { (try? proxy.post(key: "L"))?.status == 201 ? true : nil }
@@ -216,8 +218,10 @@ import Testing
     func hostileJSON() throws {
         let pair = try Pair("on_missing_key hash; hash { body json; window 1h; replay always; }")
         let bodies = [
-            String(repeating: "[", count: 500_000), "{" + (0..<50_000).map { "\"k\($0)\":1" }.joined(separator: ",") + "}",
-            "\"" + String(repeating: "\\u0041", count: 100_000) + "\"", "[" + String(repeating: "1e308,", count: 100_000) + "1]",
+            String(repeating: "[", count: 500_000),
+            "{" + (0..<50_000).map { "\"k\($0)\":1" }.joined(separator: ",") + "}",
+            "\"" + String(repeating: "\\u0041", count: 100_000) + "\"",
+            "[" + String(repeating: "1e308,", count: 100_000) + "1]",
         ]
         for body in bodies {
             let seconds = try elapsedSeconds {

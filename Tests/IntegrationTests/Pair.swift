@@ -34,6 +34,13 @@ struct Pair {
     }
 }
 
+extension Pair {
+    /// Waits until so many requests join the one attempt in flight.
+    func waitForWaiters(_ count: Int) throws {
+        try poll("\(count) waiters") { try proxy.records().contains { $0["waiters"] as? Int == count } ? true : nil }
+    }
+}
+
 /// Tokens that differ between tests and between runs.
 func newKey() -> String {
     var generator = SystemRandomNumberGenerator()
@@ -48,7 +55,8 @@ func expectProblem(
     #expect(response.status == status, "\(response.text)", sourceLocation: sourceLocation)
     #expect(response["Content-Type"] == "application/problem+json", sourceLocation: sourceLocation)
     let object = (try? JSONSerialization.jsonObject(with: Data(response.body))) as? [String: Any] ?? [:]
-    #expect(object["type"] as? String == "urn:oncegate:problem:\(name)", "\(response.text)", sourceLocation: sourceLocation)
+    #expect(
+        object["type"] as? String == "urn:oncegate:problem:\(name)", "\(response.text)", sourceLocation: sourceLocation)
     #expect(object["status"] as? Int == status, "\(response.text)", sourceLocation: sourceLocation)
     #expect((object["title"] as? String)?.isEmpty == false, "\(response.text)", sourceLocation: sourceLocation)
     #expect(response.fields[all: "Proxy-Status"].first?.hasPrefix("oncegate") == true, sourceLocation: sourceLocation)
@@ -61,7 +69,8 @@ func expectProblem(
 
 /// The record of `first`, octet for octet.
 func expectReplay(_ repeated: Response, of first: Response, sourceLocation: SourceLocation = #_sourceLocation) {
-    #expect(repeated.isReplay, "status \(repeated.status): \(repeated.text.prefix(300))", sourceLocation: sourceLocation)
+    #expect(
+        repeated.isReplay, "status \(repeated.status): \(repeated.text.prefix(300))", sourceLocation: sourceLocation)
     #expect(repeated.status == first.status, sourceLocation: sourceLocation)
     expectOctets(repeated.body, first.body, sourceLocation: sourceLocation)
     #expect(repeated.comparableFields == first.comparableFields, sourceLocation: sourceLocation)
@@ -98,6 +107,8 @@ extension ProxyProcess {
     }
 
     func waitForState(_ state: String, count: Int = 1) throws {
-        _ = try poll("\(count) records in state \(state)") { try records("?state=\(state)").count >= count ? true : nil }
+        _ = try poll("\(count) records in state \(state)") {
+            try records("?state=\(state)").count >= count ? true : nil
+        }
     }
 }

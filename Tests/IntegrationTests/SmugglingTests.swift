@@ -27,7 +27,10 @@ import Testing
         ("A7 method with a space before", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
         ("A7 method with a slash", "GE/T / HTTP/1.1\r\nHost: a\r\n\r\n", [400, 501]),
         ("A7 method of 33 octets", String(repeating: "M", count: 33) + " / HTTP/1.1\r\nHost: a\r\n\r\n", [400, 501]),
-        ("A8 request line over 8 KiB", "GET /" + String(repeating: "a", count: 9000) + " HTTP/1.1\r\nHost: a\r\n\r\n", [414]),
+        (
+            "A8 request line over 8 KiB",
+            "GET /" + String(repeating: "a", count: 9000) + " HTTP/1.1\r\nHost: a\r\n\r\n", [414]
+        ),
         ("A9 control in the target", "GET /\u{1} HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
         ("A9 8-bit in the target", "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
         ("A9 space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
@@ -44,7 +47,6 @@ import Testing
         ("A10 port that is no number", "GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n", [400]),
         ("A12 CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", [405, 501]),
         ("A12 authority-form", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
-        ("A12 TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", [405, 501]),
         ("A13 space before the colon", "GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", [400]),
         ("A13 space before the colon of Content-Length", head + "Content-Length : 1\r\n\r\nx", [400]),
         ("A14 obs-fold", "GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", [400]),
@@ -57,18 +59,26 @@ import Testing
         ("A16 NUL in a value", "GET / HTTP/1.1\r\nHost: a\r\nX: a\u{0}b\r\n\r\n", [400]),
         ("A16 control in a value", "GET / HTTP/1.1\r\nHost: a\r\nX: a\u{8}b\r\n\r\n", [400]),
         (
-            "A17 101 fields", "GET / HTTP/1.1\r\nHost: a\r\n" + (0..<101).map { "X-\($0): y\r\n" }.joined() + "\r\n", [431]
+            "A17 101 fields", "GET / HTTP/1.1\r\nHost: a\r\n" + (0..<101).map { "X-\($0): y\r\n" }.joined() + "\r\n",
+            [431]
         ),
-        ("A17 one field over 16 KiB", "GET / HTTP/1.1\r\nHost: a\r\nX: " + String(repeating: "a", count: 17_000) + "\r\n\r\n", [431]),
+        (
+            "A17 one field over 16 KiB",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: " + String(repeating: "a", count: 17_000) + "\r\n\r\n", [431]
+        ),
         (
             "A17 head over 32 KiB",
-            "GET / HTTP/1.1\r\nHost: a\r\n" + (0..<4).map { "X-\($0): " + String(repeating: "a", count: 9000) + "\r\n" }.joined() + "\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n"
+                + (0..<4).map { "X-\($0): " + String(repeating: "a", count: 9000) + "\r\n" }.joined() + "\r\n",
             [431]
         ),
         ("A18 CL then TE", head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400]),
         ("A18 TE then CL", head + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", [400]),
         ("A18 in other case", head + "content-LENGTH: 5\r\ntransfer-ENCODING: Chunked\r\n\r\n0\r\n\r\n", [400]),
-        ("A19 two TE lines", head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400, 501]),
+        (
+            "A19 two TE lines", head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            [400, 501]
+        ),
         ("A19 chunked twice", head + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", [400, 501]),
         ("A19 empty element", head + "Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n", [400, 501]),
         ("A19 gzip, chunked", head + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", [400, 501]),
@@ -102,16 +112,27 @@ import Testing
         ("A24 chunk ended by CR X", head + "Transfer-Encoding: chunked\r\n\r\n1\r\nx\rX0\r\n\r\n", [400]),
         (
             "A25 chunk extension over 4 KiB",
-            head + "Transfer-Encoding: chunked\r\n\r\n1;a=" + String(repeating: "b", count: 5000) + "\r\nx\r\n0\r\n\r\n", [400, 413, 431]
+            head + "Transfer-Encoding: chunked\r\n\r\n1;a=" + String(repeating: "b", count: 5000)
+                + "\r\nx\r\n0\r\n\r\n", [400, 413, 431]
         ),
         (
             "A25 many small extensions",
-            head + "Transfer-Encoding: chunked\r\n\r\n" + String(repeating: "1;abcdefgh\r\nx\r\n", count: 600) + "0\r\n\r\n", [400, 413, 431]
+            head + "Transfer-Encoding: chunked\r\n\r\n" + String(repeating: "1;abcdefgh\r\nx\r\n", count: 600)
+                + "0\r\n\r\n", [400, 413, 431]
         ),
         ("A26 a trailer with a bare LF", head + "Transfer-Encoding: chunked\r\n\r\n0\r\nX: a\n\r\n", [400]),
-        ("A35 Connection names the key", head + "Idempotency-Key: K\r\nConnection: close, Idempotency-Key\r\nContent-Length: 0\r\n\r\n", [400]),
-        ("A35 Connection names Authorization", head + "Authorization: a\r\nConnection: Authorization\r\nContent-Length: 0\r\n\r\n", [400]),
-        ("A35 Connection names Content-Length", head + "Connection: content-length\r\nContent-Length: 1\r\n\r\nx", [400]),
+        (
+            "A35 Connection names the key",
+            head + "Idempotency-Key: K\r\nConnection: close, Idempotency-Key\r\nContent-Length: 0\r\n\r\n", [400]
+        ),
+        (
+            "A35 Connection names Authorization",
+            head + "Authorization: a\r\nConnection: Authorization\r\nContent-Length: 0\r\n\r\n", [400]
+        ),
+        (
+            "A35 Connection names Content-Length", head + "Connection: content-length\r\nContent-Length: 1\r\n\r\nx",
+            [400]
+        ),
         ("A35 Connection names Host", head + "Connection: host\r\nContent-Length: 1\r\n\r\nx", [400]),
         ("A37 HTTP/0.9", "GET /\r\n\r\n", [400, 505]),
         ("not HTTP: TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}", [400]),
@@ -126,7 +147,9 @@ import Testing
         refused.enumerated().filter { $0.offset % groups.count == group }.map(\.element)
     }
 
-    @Test("B78 a shape on which parsers could disagree: refused, closed, the service sees nothing", arguments: [true, false], groups)
+    @Test(
+        "B78 a shape on which parsers could disagree: refused, closed, the service sees nothing",
+        arguments: [true, false], groups)
     func refused(isCovered: Bool, group: Int) throws {
         let pair = try Pair(configure: { if !isCovered { $0.route = "" } })
         for shape in Self.shapes(of: group) {
@@ -146,7 +169,8 @@ import Testing
             }
         }
         #expect(pair.upstream.requests.map(\.target).filter { $0 == "/smuggled" }.isEmpty)
-        #expect(pair.upstream.executions == 0, "\(pair.upstream.requests.filter(\.isComplete).map { text($0.headOctets) })")
+        #expect(
+            pair.upstream.executions == 0, "\(pair.upstream.requests.filter(\.isComplete).map { text($0.headOctets) })")
         // On a covered route not even a head may get there.
         if isCovered { #expect(pair.upstream.attempts == 0) }
         expectAnswer(try pair.proxy.send(.get()))
@@ -177,7 +201,11 @@ import Testing
         ("chunked in any case", head + "Transfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "abc"),
         ("chunk extensions", head + "Transfer-Encoding: chunked\r\n\r\n3;a=b;c=\"d\"\r\nabc\r\n0;x\r\n\r\n", "abc"),
         ("leading zeros in a chunk size", head + "Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n000\r\n\r\n", "abc"),
-        ("upper and lower hexadecimal", head + "Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+        (
+            "upper and lower hexadecimal",
+            head + "Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+            "01234567890123456789"
+        ),
         ("no body", head + "\r\n", ""),
         ("a GET with a body (A28)", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
         ("absolute-form (A11)", "POST http://other/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
@@ -198,7 +226,8 @@ import Testing
                 expected += 1
                 let received = try #require(pair.upstream.requests.last)
                 #expect(text(received.body) == shape.body, "\(shape.name)")
-                let framing = received.fields[all: "Content-Length"].count + received.fields[all: "Transfer-Encoding"].count
+                let framing =
+                    received.fields[all: "Content-Length"].count + received.fields[all: "Transfer-Encoding"].count
                 #expect(framing <= 1, "\(shape.name)")
                 #expect(received.version == "HTTP/1.1")
                 #expect(received.fields[all: "Host"].count == 1)
@@ -248,6 +277,15 @@ import Testing
             expectAnswer(try keeping.response(to: "GET"))
         }
         #expect(pair.upstream.executions == 3)
+    }
+
+    @Test("A12 TRACE is refused")
+    func trace() throws {
+        let pair = try Pair()
+        let response = try pair.proxy.send(Request("TRACE", "/"))
+        #expect([405, 501].contains(response.status))
+        #expect(response["Content-Type"] == "application/problem+json")
+        #expect(pair.upstream.attempts == 0)
     }
 
     @Test("malformed requests are counted by reason")

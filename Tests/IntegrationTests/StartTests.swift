@@ -14,7 +14,9 @@ import Testing
         #expect(result.ending == .exit(1), "\(result.error)", sourceLocation: sourceLocation)
         let lines = result.error.split(separator: "\n").filter { $0.hasPrefix("oncegate: ") }
         #expect(lines.count == 1, "\(result.error)", sourceLocation: sourceLocation)
-        for word in words { #expect(lines.first?.contains(word) == true, "no \(word): \(result.error)", sourceLocation: sourceLocation) }
+        for word in words {
+            #expect(lines.first?.contains(word) == true, "no \(word): \(result.error)", sourceLocation: sourceLocation)
+        }
         #expect(!result.error.contains("listening on"), sourceLocation: sourceLocation)
     }
 
@@ -81,16 +83,19 @@ import Testing
         expectReplay(try pair.proxy.crashAndRestart().post(key: "K"), of: first)
     }
 
-    @Test("files that are no store of ours: a clear error, nothing overwritten (F8)", arguments: ["garbage", "foreign database", "newer format"])
+    @Test(
+        "files that are no store of ours: a clear error, nothing overwritten (F8)",
+        arguments: ["garbage", "foreign database", "newer format"])
     func foreignStore(kind: String) throws {
         let pair = try Pair()
         _ = try pair.proxy.post(key: "K")
         pair.proxy.kill(SIGTERM)
         try pair.proxy.waitForExit()
         let store = "\(pair.proxy.directory)/store"
-        let database = try #require(try files(in: store).first { path in
-            FileManager.default.contents(atPath: path)?.prefix(15) == Data("SQLite format 3".utf8)
-        })
+        let database = try #require(
+            try files(in: store).first { path in
+                FileManager.default.contents(atPath: path)?.prefix(15) == Data("SQLite format 3".utf8)
+            })
         for path in try files(in: store) where path != database && path.hasPrefix(database) { unlink(path) }
         switch kind {
         case "garbage": try Data([UInt8](repeating: 0xA5, count: 8192)).write(to: URL(filePath: database))
@@ -105,7 +110,9 @@ import Testing
     }
 
     private func python(_ statements: String, _ path: String) throws {
-        let result = try Subprocess.run(["python3", "-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \(statements)", path])
+        let result = try Subprocess.run([
+            "python3", "-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \(statements)", path,
+        ])
         try #require(result.ending == .exit(0), "\(result.error)")
     }
 
@@ -117,7 +124,9 @@ import Testing
         try ProxyProcess.write(configuration, in: directory)
         let result = try Subprocess.run([ProxyProcess.binary, "run", "-c", "\(directory)/proxy.conf"])
         #expect(result.ending == .exit(1))
-        for word in ["nonsense", "nowhere", "retenti", "3 errors"] { #expect(result.error.contains(word), "\(result.error)") }
+        for word in ["nonsense", "nowhere", "retenti", "3 errors"] {
+            #expect(result.error.contains(word), "\(result.error)")
+        }
         #expect(!result.error.contains("listening on"))
         #expect(!FileManager.default.fileExists(atPath: "\(directory)/store"))
     }
@@ -152,7 +161,9 @@ import Testing
     func healthcheck() throws {
         let pair = try Pair()
         #expect(try pair.proxy.command("healthcheck").ending == .exit(0))
-        #expect(try Subprocess.run([ProxyProcess.binary, "healthcheck", "-c", "\(pair.proxy.directory)/proxy.conf"]).ending == .exit(0))
+        #expect(
+            try Subprocess.run([ProxyProcess.binary, "healthcheck", "-c", "\(pair.proxy.directory)/proxy.conf"]).ending
+                == .exit(0))
         try pair.proxy.crash()
         let result = try pair.proxy.command("healthcheck")
         #expect(result.ending == .exit(1))
@@ -172,7 +183,9 @@ import Testing
             }
             return found.contains { if case .ipv6 = $0 { true } else { false } } ? found : nil
         }
-        for address in addresses where address.port != 0 { expectAnswer(try RawClient(address).exchange(.post(key: "K\(address)"))) }
+        for address in addresses where address.port != 0 {
+            expectAnswer(try RawClient(address).exchange(.post(key: "K\(address)")))
+        }
         #expect(upstream.executions == 2)
     }
 }

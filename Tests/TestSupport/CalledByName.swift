@@ -1,10 +1,11 @@
 import Foundation
 
-// GNU calls that Swift's Glibc module does not show. They matter here because a descriptor that leaks into a child process would keep a
-// listener alive that a test has closed.
+// GNU calls that Swift's Glibc module does not show. They matter here because a descriptor that leaks into a child
+// process would keep a listener alive that a test has closed.
 
 @_silgen_name("accept4")
-func accept4(_ socket: Int32, _ address: UnsafeMutableRawPointer?, _ size: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32
+func accept4(_ socket: Int32, _ address: UnsafeMutableRawPointer?, _ size: UnsafeMutableRawPointer?, _ flags: Int32)
+    -> Int32
 
 @_silgen_name("pipe2")
 func pipe2(_ descriptors: UnsafeMutablePointer<Int32>, _ flags: Int32) -> Int32

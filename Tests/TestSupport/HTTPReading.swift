@@ -84,7 +84,9 @@ package final class OctetReader {
         while true {
             if let end = buffer[start...].firstIndex(of: 10) {
                 let line = Array(buffer[start..<end])
-                guard line.last == 13, !line.dropLast().contains(13) else { throw MalformedMessage("bare LF or CR", line) }
+                guard line.last == 13, !line.dropLast().contains(13) else {
+                    throw MalformedMessage("bare LF or CR", line)
+                }
                 start = end + 1
                 return line.dropLast()
             }
@@ -162,7 +164,8 @@ package final class OctetReader {
 
 func isTokenCharacter(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar {
-    case "a"..."z", "A"..."Z", "0"..."9", "!", "#", "$", "%", "&", "'", "*", "+", "-", ".", "^", "_", "`", "|", "~": true
+    case "a"..."z", "A"..."Z", "0"..."9", "!", "#", "$", "%", "&", "'", "*", "+", "-", ".", "^", "_", "`", "|", "~":
+        true
     default: false
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 
-/// A value shared between threads, with waiting: a thread waits until the value satisfies a condition, never for a time to pass.
+/// A value shared between threads, with waiting: a thread waits until the value satisfies a condition, never for a
+/// time to pass.
 package final class Monitored<Value>: @unchecked Sendable {
     private let condition = NSCondition()
     private var value: Value
@@ -23,7 +24,8 @@ package final class Monitored<Value>: @unchecked Sendable {
     /// The first non-nil result of `condition`, which is asked again whenever the value may have changed.
     @discardableResult
     package func wait<Result>(
-        _ what: @autoclosure () -> String, until deadline: Deadline = .standard, _ result: (inout Value) throws -> Result?
+        _ what: @autoclosure () -> String, until deadline: Deadline = .standard,
+        _ result: (inout Value) throws -> Result?
     ) throws -> Result {
         condition.lock()
         defer { condition.unlock() }
@@ -83,7 +85,10 @@ package struct Deadline: Sendable {
     }
 
     /// Generous: a test that reaches it has failed.
-    package static var standard: Deadline { .after(20) }
+    package static var standard: Deadline { .after(standardSeconds) }
+
+    private static let standardSeconds =
+        ProcessInfo.processInfo.environment["ONCEGATE_TEST_DEADLINE"].flatMap { Double($0) } ?? 20
 
     package var remainingSeconds: Double {
         let current = monotonicNanoseconds()

@@ -30,7 +30,8 @@ package struct ProxyConfiguration: Sendable {
             "workers 2;", listen, "admin unix:$DIR/admin.sock;", store, accessLog, drainDelay, top,
         ]
         if !servers.isEmpty {
-            lines.append("upstream service { \(servers.map { "server \($0.serverURL);" }.joined(separator: " ")) \(upstream) }")
+            lines.append(
+                "upstream service { \(servers.map { "server \($0.serverURL);" }.joined(separator: " ")) \(upstream) }")
         }
         if let route { lines.append("route / { upstream service; \(route) }") }
         lines.append(more)
@@ -77,9 +78,12 @@ package final class ProxyProcess: Sendable {
         let directory = try directory ?? TestScope.current!.newDirectory()
         try Self.write(configuration, in: directory)
         var environment = environment
-        if let crashAt { environment["ONCEGATE_CRASH_AT"] = occurrence == 1 ? crashAt.rawValue : "\(crashAt.rawValue):\(occurrence)" }
+        if let crashAt {
+            environment["ONCEGATE_CRASH_AT"] = occurrence == 1 ? crashAt.rawValue : "\(crashAt.rawValue):\(occurrence)"
+        }
         try self.init(
-            arguments: ["run", "-c", "\(directory)/proxy.conf"], environment: environment, wrapper: wrapper, directory: directory,
+            arguments: ["run", "-c", "\(directory)/proxy.conf"], environment: environment, wrapper: wrapper,
+            directory: directory,
             output: output)
     }
 
@@ -176,7 +180,8 @@ package final class ProxyProcess: Sendable {
             let parts = sample.split(separator: "{", maxSplits: 1)
             guard parts[0] == name else { return false }
             return labels.allSatisfy { label, value in
-                parts.count == 2 && (parts[1].contains("{\(label)=\"\(value)\"") || parts[1].contains("\(label)=\"\(value)\""))
+                parts.count == 2
+                    && (parts[1].contains("{\(label)=\"\(value)\"") || parts[1].contains("\(label)=\"\(value)\""))
             }
         }
         return found.isEmpty ? nil : found.values.reduce(0, +)

@@ -28,7 +28,8 @@ package struct Response: Sendable, Equatable {
     /// The end-to-end fields that a replay must repeat: without framing, hop-by-hop fields and the replay marker.
     package var comparableFields: [Field] {
         let own = [
-            "connection", "keep-alive", "transfer-encoding", "content-length", "idempotent-replayed", "via", "trailer", "x-request-id",
+            "connection", "keep-alive", "transfer-encoding", "content-length", "idempotent-replayed", "via", "trailer",
+            "x-request-id",
             "proxy-status",
         ]
         return fields.filter { !own.contains($0.name.lowercased()) }
@@ -186,4 +187,3 @@ package final class RawClient: Sendable {
     package func reset() { socket.reset() }
     package func close() { socket.close() }
 }
-

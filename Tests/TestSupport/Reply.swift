@@ -1,4 +1,5 @@
-/// What a scripted upstream does with one request. Each begins when the head has arrived; all but the early ones read the body first.
+/// What a scripted upstream does with one request. Each begins when the head has arrived; all but the early ones read
+/// the body first.
 package struct Reply: Sendable {
     let run: @Sendable (UpstreamExchange) throws -> Void
 
@@ -32,7 +33,8 @@ package struct Reply: Sendable {
     }
 
     package static func answer(
-        _ status: Int = 201, _ fields: [Field] = [Field("Content-Type", "application/json")], body: String = #"{"id":"ord_1"}"#
+        _ status: Int = 201, _ fields: [Field] = [Field("Content-Type", "application/json")],
+        body: String = #"{"id":"ord_1"}"#
     ) -> Reply {
         answer(status, fields, body: octets(body))
     }
@@ -49,7 +51,9 @@ package struct Reply: Sendable {
     package static func chunked(
         _ status: Int = 200, _ fields: [Field] = [], _ chunks: [[UInt8]], trailers: [Field] = []
     ) -> Reply {
-        raw(headOctets(status, fields + [Field("Transfer-Encoding", "chunked")]) + chunkedOctets(chunks, trailers: trailers))
+        raw(
+            headOctets(status, fields + [Field("Transfer-Encoding", "chunked")])
+                + chunkedOctets(chunks, trailers: trailers))
     }
 
     /// The end of the connection is the end of the body.

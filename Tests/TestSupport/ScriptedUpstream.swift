@@ -24,7 +24,8 @@ package struct ReceivedRequest: Sendable {
     package subscript(_ name: String) -> String? { fields[name] }
 }
 
-/// A real HTTP/1.1 server with a thread per connection, whose behaviour is scripted per request and which counts executions.
+/// A real HTTP/1.1 server with a thread per connection, whose behaviour is scripted per request and which counts
+/// executions.
 package final class ScriptedUpstream: Sendable {
     /// What to do with a request whose head has arrived.
     package typealias Script = @Sendable (ReceivedRequest) throws -> Reply
@@ -52,6 +53,8 @@ package final class ScriptedUpstream: Sendable {
 
     private struct State {
         var requests: [ReceivedRequest] = []
+        /// How many on each path.
+        var ordinals: [String: Int] = [:]
         var connections: [TestSocket] = []
         var openConnections = 0
         var isStopped = false
@@ -64,7 +67,8 @@ package final class ScriptedUpstream: Sendable {
     private let reception: Receptions
 
     package init(
-        at address: Address = .ipv4(port: 0), accepting: Bool = true, reception: Receptions = Receptions { _ in .serve },
+        at address: Address = .ipv4(port: 0), accepting: Bool = true,
+        reception: Receptions = Receptions { _ in .serve },
         _ script: @escaping Script = { _ in .answer() }
     ) throws {
         listener = try TestListener(at: address)
@@ -78,6 +82,12 @@ package final class ScriptedUpstream: Sendable {
     // MARK: What arrived
 
     package var requests: [ReceivedRequest] { state.with { $0.requests } }
+
+    /// The n-th request, counted from 0.
+    package func request(_ index: Int) throws -> ReceivedRequest {
+        guard requests.indices.contains(index) else { throw MalformedMessage("no request \(index) arrived") }
+        return requests[index]
+    }
 
     /// How many requests arrived with their whole body.
     package var executions: Int { state.with { $0.requests.count(where: \.isComplete) } }
@@ -185,10 +195,12 @@ package final class ScriptedUpstream: Sendable {
         guard parts.count == 3 else { throw MalformedMessage("request line", line) }
         let head = try reader.fields(until: deadline)
         var request = ReceivedRequest(
-            connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2], fields: head.fields,
+            connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2],
+            fields: head.fields,
             headOctets: line + [13, 10] + head.octets)
         let index = state.with { state in
-            request.ordinal = state.requests.count { $0.path == request.path } + 1
+            state.ordinals[request.path, default: 0] += 1
+            request.ordinal = state.ordinals[request.path]!
             state.requests.append(request)
             return state.requests.count - 1
         }
@@ -205,7 +217,8 @@ package final class UpstreamExchange {
     private let record: ((inout ReceivedRequest) -> Void) -> Void
     private var isClosed = false
 
-    init(_ request: ReceivedRequest, _ reader: OctetReader, record: @escaping ((inout ReceivedRequest) -> Void) -> Void) {
+    init(_ request: ReceivedRequest, _ reader: OctetReader, record: @escaping ((inout ReceivedRequest) -> Void) -> Void)
+    {
         self.request = request
         self.reader = reader
         self.record = record
@@ -225,7 +238,8 @@ package final class UpstreamExchange {
                 request.isComplete = true
             }
         } else {
-            guard request.fields[all: "Transfer-Encoding"].isEmpty, request.fields[all: "Content-Length"].count <= 1 else {
+            guard request.fields[all: "Transfer-Encoding"].isEmpty, request.fields[all: "Content-Length"].count <= 1
+            else {
                 throw MalformedMessage("framing", request.headOctets)
             }
             guard let count = Int(request["Content-Length"] ?? "0"), count >= 0 else {

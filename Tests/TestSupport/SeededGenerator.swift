@@ -1,6 +1,7 @@
 import Foundation
 
-/// SplitMix64: the same seed gives the same run. The seed is taken from SEED where set, so that a failure can be repeated.
+/// SplitMix64: the same seed gives the same run. The seed is taken from SEED where set, so that a failure can be
+/// repeated.
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
     package let seed: UInt64
     private var state: UInt64

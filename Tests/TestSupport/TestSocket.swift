@@ -264,7 +264,8 @@ package final class TestListener: @unchecked Sendable {
     /// Connections are refused from here on; the port stays ours.
     package func refuse() throws {
         try socket.with { socket in
-            // Closed when the accepting thread has let go of it: its number must not be another's while that thread may still use it.
+            // Closed when the accepting thread has let go of it: its number must not be another's while that thread
+            // may still use it.
             socket?.interrupt()
             socket = nil
             if case .unix = address { return }
