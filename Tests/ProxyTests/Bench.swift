@@ -6,8 +6,8 @@ import Transport
 
 @testable import Proxy
 
-/// One worker's part of a proxy, without listeners: a started worker, its context, and servers that take connections and say nothing.
-/// Everything of the context is used inside `onWorker`.
+/// One worker's part of a proxy, without listeners: a started worker, its context, and servers that take connections
+/// and say nothing. Everything of the context is used inside `onWorker`.
 final class Bench {
     let worker: Worker
     let shared: SharedState
@@ -53,7 +53,8 @@ final class Bench {
         context = try worker.performAndWait {
             let registry = MetricRegistry(names: ConfiguredNames(routes: ["/"], upstreams: ["service"]))
             let plan = RulesPlan(
-                settings: settings, addresses: [Array(repeating: [], count: list.count)], health: [UpstreamHealth()], routeLabels: [0], upstreamLabels: [0])
+                settings: settings, addresses: [Array(repeating: [], count: list.count)], health: [UpstreamHealth()],
+                routeLabels: [0], upstreamLabels: [0])
             let log = AccessLog(.off, sink: nil, names: ConfiguredNames())
             return try WorkerContext(
                 worker: worker, plan: plan, store: store, shared: shared, resolver: Resolver(queue: BlockingQueue()),

@@ -37,7 +37,8 @@ import Testing
                 var output: [UInt8] = []
                 ForwardedRequest.write(
                     head, route: route, client: .init(text: Array("192.0.2.7".utf8), isTrusted: isTrusted),
-                    serverText: "service:8080", via: context.rules.viaLine(head.version), framing: framing ?? head.framing,
+                    serverText: "service:8080", via: context.rules.viaLine(head.version),
+                    framing: framing ?? head.framing,
                     isCovered: isCovered, upgrades: upgrades, to: &output)
                 return String(decoding: output, as: UTF8.self)
             }

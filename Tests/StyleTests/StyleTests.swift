@@ -84,8 +84,13 @@ import Testing
 
     @Test("lines have at most 120 columns")
     func columns() {
-        let files = SourceTree.files(in: "Sources") + SourceTree.files(in: "Tests") + SourceTree.files(in: "Fuzz")
-        expectNone(findings(in: files) { $0.count > 120 ? "the line has \($0.count) columns" : nil })
+        let sources = SourceTree.files(in: "Sources") + SourceTree.files(in: "Fuzz")
+        expectNone(findings(in: sources) { $0.count > 120 ? "the line has \($0.count) columns" : nil })
+        // The texts that a test compares are not worth breaking.
+        expectNone(
+            findings(in: SourceTree.files(in: "Tests")) {
+                $0.count > 120 && !$0.contains("\"") ? "the line has \($0.count) columns" : nil
+            })
     }
 
     @Test("no source imports Foundation")

@@ -1,4 +1,5 @@
-/// One covered exchange, from its claim to its end: what to do after each thing that happens. Pure; the driver performs the actions.
+/// One covered exchange, from its claim to its end: what to do after each thing that happens. Pure; the driver performs
+/// the actions.
 ///
 /// ```
 /// claiming ──claimed──▶ forwarding ──head──▶ answering ──end──▶ storing ──stored──▶ ended
@@ -8,8 +9,8 @@
 ///   │  └─joined──▶ joined ──recorded, unknown, claimed, …──▶ as from claiming
 ///   └─recorded, mismatch, unknown, refused, … ──▶ ended
 /// ```
-/// Exits: claiming → joined, forwarding, unprotected, ended; joined → forwarding, ended; forwarding → answering, storing;
-/// answering → storing; storing → late, ended; late → storing, ended; unprotected → ended.
+/// Exits: claiming → joined, forwarding, unprotected, ended; joined → forwarding, ended; forwarding → answering,
+/// storing; answering → storing; storing → late, ended; late → storing, ended; unprotected → ended.
 package struct Attempt: Sendable {
     private enum State: Sendable {
         /// The store was asked.
@@ -169,7 +170,8 @@ package struct Attempt: Sendable {
     }
 
     private mutating func decideRefusal(_ refusal: StoreRefusal) -> Action {
-        // A damaged record is a record: running the request again could run it twice, whatever the route says of store errors.
+        // A damaged record is a record: running the request again could run it twice, whatever the route says of store
+        // errors.
         if refusal == .corrupt { return reject(.recordCorrupt) }
         if policy.onStoreError == .pass {
             state = .unprotected
@@ -207,7 +209,8 @@ package struct Attempt: Sendable {
         return .wait
     }
 
-    /// The whole answer was received. `clientWaits` is false when the client was already told otherwise (a late answer).
+    /// The whole answer was received. `clientWaits` is false when the client was already told otherwise (a late
+    /// answer).
     package mutating func answerEnded(clientWaits: Bool) -> Action {
         switch state {
         case .answering(let claim, let rule):
@@ -318,7 +321,8 @@ package struct Attempt: Sendable {
             state = .ended
             return .end
         case .claiming:
-            // The request is whole, so it is executed all the same if the claim is given; but nobody joins for this client.
+            // The request is whole, so it is executed all the same if the claim is given; but nobody joins for this
+            // client.
             clientHasLeft = true
             return .wait
         case .forwarding, .answering, .storing, .late, .ended:

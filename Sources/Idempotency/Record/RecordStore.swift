@@ -4,7 +4,8 @@
 ///
 /// Promises that every implementation keeps (one contract suite runs on all of them):
 /// - `.claimed` is delivered only after the claim is as durable as its `durability` asks.
-/// - For one key at most one claim is open at any time, and no claim is given while a record stands, except where the claim itself
+/// - For one key at most one claim is open at any time, and no claim is given while a record stands, except where the
+///   claim itself
 ///   says so (`resendsUnknown`, `replay undelivered`).
 /// - An outcome is accepted only from the claim that is open (or unknown) under that key with the same epoch.
 /// - A record is never evicted before its retention passes; a full store refuses new claims.

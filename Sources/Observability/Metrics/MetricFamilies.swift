@@ -156,10 +156,12 @@ package enum MetricFamilies {
         switch family {
         case .configReloads:
             counter(
-                "oncegate_config_reloads_total", [.literal("result")], "Times the configuration was read again.", .callback)
+                "oncegate_config_reloads_total", [.literal("result")], "Times the configuration was read again.",
+                .callback)
         case .configLastReloadSuccessful:
             gauge(
-                "oncegate_config_last_reload_successful", [], "Whether the last reload was taken: 0 = the old one stays.",
+                "oncegate_config_last_reload_successful", [],
+                "Whether the last reload was taken: 0 = the old one stays.",
                 .callback)
         default:
             gauge(

@@ -17,7 +17,8 @@ package struct AdminEnvironment: Sendable {
     }
 }
 
-/// The admin API: health, metrics, and the operator's hand on records. Metadata only: no key's source, no body, no fields.
+/// The admin API: health, metrics, and the operator's hand on records. Metadata only: no key's source, no body, no
+/// fields.
 final class AdminHandler {
     private let server: Server
     private let environment: AdminEnvironment
@@ -67,7 +68,7 @@ final class AdminHandler {
         return """
             {"version":\(JSONText.string(environment.version)),\
             "workers":\(server.workers.count),"connections":\(server.shared.connections.load(ordering: .relaxed)),\
-            "requests_in_flight":\(server.requestsInFlight),"draining":\(server.shared.isDraining.load(ordering: .relaxed)),\
+            "requests_in_flight":\(server.requestsInFlight),"draining":\(server.isDraining),\
             "store":{"up":\(statistics.isUp),"records":\(statistics.records),"open_claims":\(statistics.openClaims),\
             "unknowns":\(statistics.unknowns),"bytes_used":\(statistics.bytesUsed),"bytes_max":\(statistics.bytesMax)}}
 
@@ -82,7 +83,8 @@ final class AdminHandler {
         if let name = parameters["state"], !name.isEmpty {
             guard let state = RecordState(name: name) else {
                 connection.answer(
-                    AdminAnswer(status: 400, text: "unknown state '\(name)': in_flight, completed, tombstone or unknown\n"))
+                    AdminAnswer(
+                        status: 400, text: "unknown state '\(name)': in_flight, completed, tombstone or unknown\n"))
                 return
             }
             filter.states = [state]
@@ -90,7 +92,9 @@ final class AdminHandler {
         if let route = parameters["route"], !route.isEmpty { filter.route = route }
         if let limit = parameters["limit"].flatMap({ Int($0) }), limit > 0 { filter.countMax = min(limit, 10_000) }
         let now = connection.worker.wallMilliseconds
-        connection.context.ask { .list(filter, $0) } _: { result in
+        connection.context.ask {
+            .list(filter, $0)
+        } _: { result in
             guard case .listed(let records) = result else {
                 connection.answer(AdminAnswer(status: 503, text: "the store cannot list at the moment\n"))
                 return
@@ -108,7 +112,9 @@ final class AdminHandler {
         var filter = RecordFilter()
         filter.key = key
         let now = connection.worker.wallMilliseconds
-        connection.context.ask { .list(filter, $0) } _: { result in
+        connection.context.ask {
+            .list(filter, $0)
+        } _: { result in
             guard case .listed(let records) = result, let record = records.first else {
                 connection.answer(AdminAnswer(status: 404, text: "no record has this key\n"))
                 return
@@ -139,7 +145,9 @@ final class AdminHandler {
             return
         }
         let action = String(parts[1])
-        connection.context.ask { .resolve(key, resolution, $0) } _: { [environment] result in
+        connection.context.ask {
+            .resolve(key, resolution, $0)
+        } _: { [environment] result in
             // The audit: who may reach the admin listener may decide, and every decision is in the log.
             environment.log.info(
                 "record resolved by operator", .string("action", action), .string("key", key.hexadecimal),
@@ -152,12 +160,14 @@ final class AdminHandler {
         switch result {
         case .resolved(.done): AdminAnswer(json: "{\"done\":true}\n")
         case .resolved(.notFound): AdminAnswer(status: 404, text: "no record has this key\n")
-        case .resolved(.refused(let state)): AdminAnswer(status: 409, text: "not possible: the record is \(state.name)\n")
+        case .resolved(.refused(let state)):
+            AdminAnswer(status: 409, text: "not possible: the record is \(state.name)\n")
         default: AdminAnswer(status: 503, text: "the store cannot do this at the moment\n")
         }
     }
 
-    /// The answer that an operator gives: its status and fields stand in `Answer-Status` and `Answer-Field`, its body is the content.
+    /// The answer that an operator gives: its status and fields stand in `Answer-Status` and `Answer-Field`, its body
+    /// is the content.
     private static func answer(of request: AdminRequest) throws(StartError) -> RecordedAnswer {
         guard let text = request.values("answer-status").first,
             let status = UInt16(String(decoding: text, as: UTF8.self)), (200..<600).contains(status)
@@ -209,7 +219,8 @@ enum JSONText {
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"", "\\": out += "\\\(scalar)"
-            case _ where scalar.value < 0x20: out += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            case _ where scalar.value < 0x20:
+                out += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
             default: out.unicodeScalars.append(scalar)
             }
         }
@@ -219,7 +230,8 @@ enum JSONText {
     static func record(_ record: RecordSummary, nowMilliseconds now: UInt64) -> String {
         let age = now - min(now, record.claimedAtMilliseconds)
         var members = [
-            "\"key\":\"\(record.key.hexadecimal)\"", "\"route\":\(string(record.route))", "\"state\":\"\(record.state.name)\"",
+            "\"key\":\"\(record.key.hexadecimal)\"", "\"route\":\(string(record.route))",
+            "\"state\":\"\(record.state.name)\"",
             "\"kind\":\"\(record.kind == .token ? "token" : "hash")\"",
             "\"claimed_at_ms\":\(record.claimedAtMilliseconds)", "\"age_ms\":\(age)",
             "\"expires_at_ms\":\(record.expiresAtMilliseconds)", "\"epoch\":\(record.epoch)",

@@ -2,8 +2,9 @@ import HTTP
 import Idempotency
 import Transport
 
-/// A client's connection. It parses one request at a time, hands it to an exchange, and reads the next one only after the answer
-/// to the one before is complete: pipelined requests are answered in order, and none waits for another's record (RFC 9112 §9.3.2).
+/// A client's connection. It parses one request at a time, hands it to an exchange, and reads the next one only after
+/// the answer to the one before is complete: pipelined requests are answered in order, and none waits for another's
+/// record (RFC 9112 §9.3.2).
 final class DownstreamConnection: StreamChannel {
     private enum Phase {
         /// Between requests, or inside a head.
@@ -13,7 +14,8 @@ final class DownstreamConnection: StreamChannel {
         case answering
         /// The answer is complete; what is left of the request's body is skipped.
         case draining
-        /// The last answer is on its way; octets are read and dropped until the client closes, so that no reset destroys it.
+        /// The last answer is on its way; octets are read and dropped until the client closes, so that no reset
+        /// destroys it.
         case lingering
         case tunnel
         case closed
@@ -174,7 +176,8 @@ final class DownstreamConnection: StreamChannel {
     /// A covered body under the minimum rate, once the grace has passed.
     private func isTooSlow(_ exchange: Exchange) -> Bool {
         let elapsed = context.worker.now.nanoseconds(since: bodyStarted) / 1_000_000
-        guard self.exchange === exchange, exchange.isCovered, elapsed > context.limits.requestBodyGraceMilliseconds else {
+        guard self.exchange === exchange, exchange.isCovered, elapsed > context.limits.requestBodyGraceMilliseconds
+        else {
             return false
         }
         return exchange.bodyBytesReceived * 1000 < UInt64(context.limits.requestBodyRateMin) * elapsed
@@ -301,7 +304,8 @@ final class DownstreamConnection: StreamChannel {
         exchange?.clientLeft()
     }
 
-    /// The answer cannot keep the connection: its end is the connection's end, or the rest of the request is not worth reading.
+    /// The answer cannot keep the connection: its end is the connection's end, or the rest of the request is not worth
+    /// reading.
     func closeAfterAnswer() {
         closesAfterAnswer = true
     }

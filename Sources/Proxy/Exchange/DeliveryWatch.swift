@@ -1,7 +1,8 @@
 import Idempotency
 import Transport
 
-/// Whether answers reached their clients: every octet acknowledged by the client's TCP. Only routes with `replay undelivered` ask.
+/// Whether answers reached their clients: every octet acknowledged by the client's TCP. Only routes with `replay
+/// undelivered` ask.
 final class DeliveryWatch {
     private struct Watched {
         let connection: DownstreamConnection

@@ -3,8 +3,8 @@ import Idempotency
 import Observability
 import Transport
 
-/// From the service: the answer goes to the client as it comes, and is recorded on covered routes. Its last octets are held until
-/// the record is durable.
+/// From the service: the answer goes to the client as it comes, and is recorded on covered routes. Its last octets are
+/// held until the record is durable.
 extension Exchange {
     /// A 1xx other than 101. The proxy has answered Expect itself, so a 100 is not passed on.
     func interimAnswerReceived() {
@@ -54,7 +54,8 @@ extension Exchange {
         emit(contentsOf: context.scratch)
     }
 
-    /// The service answers before it has the whole request: what is left of the body is skipped, or the connection closed.
+    /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
+    /// closed.
     private func noteEarlyAnswer(_ downstream: DownstreamConnection) {
         if case .length(let length) = head.framing,
             length - bodyBytesReceived <= UInt64(context.limits.drainBodyBytesMax)
@@ -148,7 +149,8 @@ extension Exchange {
         context.telemetry.limitHit("record_body")
     }
 
-    /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its last octet.
+    /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its
+    /// last octet.
     func answerReadEnded() {
         guard !hasAnswerEnded, !held.isEmpty else { return }
         sendHeld()
@@ -175,7 +177,8 @@ extension Exchange {
 
     func answerEndReceived(trailers: FieldSection?, hasLeftover: Bool) {
         if hasLeftover && attempt != nil {
-            // Octets behind the answer: the connection's messages cannot be told apart, so this one is not trusted either.
+            // Octets behind the answer: the connection's messages cannot be told apart, so this one is not trusted
+            // either.
             upstreamFailed(.extraOctets)
             return
         }

@@ -137,8 +137,8 @@ extension Exchange {
         attemptFailed(nothingSent ? .notSent(.notSent) : .broken)
     }
 
-    /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead already
-    /// (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
+    /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead
+    /// already (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
         guard !hasAnswerHead, !isClientDone, let route, downstream != nil || isCovered,
             routeDeadline > context.worker.now

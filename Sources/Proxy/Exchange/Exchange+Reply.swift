@@ -18,7 +18,8 @@ extension Exchange {
         if let downstream {
             context.scratch.removeAll(keepingCapacity: true)
             ProblemWriter.write(
-                tombstone, closes: closesConnection(downstream), withContent: head.method != .head, to: &context.scratch)
+                tombstone, closes: closesConnection(downstream), withContent: head.method != .head, to: &context.scratch
+            )
             send(scratchTo: downstream, status: Problem.answerNotKept.status)
         }
         isClientDone = true

@@ -123,7 +123,8 @@ extension Exchange {
         }
     }
 
-    /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at all.
+    /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at
+    /// all.
     private var claimsBeforeBody: Bool {
         guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
         return head.expectsContinue && head.framing != .none

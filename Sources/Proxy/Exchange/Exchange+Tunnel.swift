@@ -1,7 +1,8 @@
 import HTTP
 import Transport
 
-/// An upgraded connection (RFC 9110 §7.8): opaque octets both ways, only after the service's 101, only on routes that pass through.
+/// An upgraded connection (RFC 9110 §7.8): opaque octets both ways, only after the service's 101, only on routes that
+/// pass through.
 extension Exchange {
     /// Whether the request may carry an upgrade to the service.
     var mayUpgrade: Bool {

@@ -3,11 +3,13 @@ import Idempotency
 import Observability
 import Transport
 
-/// One request and its response, from the request's head to the last octet, on one worker. It outlives its client's connection:
-/// once an octet of a covered request may have gone to the service, the exchange goes on until its outcome is stored.
+/// One request and its response, from the request's head to the last octet, on one worker. It outlives its client's
+/// connection: once an octet of a covered request may have gone to the service, the exchange goes on until its outcome
+/// is stored.
 ///
-/// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service), `+Attempt` (the
-/// idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here: state and lifetime.
+/// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
+/// `+Attempt` (the idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here:
+/// state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {

@@ -1,8 +1,8 @@
 import HTTP
 import Transport
 
-/// The request's head as the service gets it: rebuilt from parsed values, with exactly one framing field, `Host`, `Via` and
-/// `X-Forwarded-*` of the proxy's own.
+/// The request's head as the service gets it: rebuilt from parsed values, with exactly one framing field, `Host`, `Via`
+/// and `X-Forwarded-*` of the proxy's own.
 enum ForwardedRequest {
     /// What of the client's connection the head tells.
     struct Client {
@@ -25,7 +25,8 @@ enum ForwardedRequest {
     }
 
     static func write(
-        _ head: borrowing RequestHead, route: Route, client: Client, serverText: String, via: [UInt8]?, framing: BodyFraming,
+        _ head: borrowing RequestHead, route: Route, client: Client, serverText: String, via: [UInt8]?,
+        framing: BodyFraming,
         isCovered: Bool, upgrades: Bool, to output: inout [UInt8]
     ) {
         writeRequestLine(head, to: &output)
@@ -74,7 +75,8 @@ enum ForwardedRequest {
         }
     }
 
-    /// RFC 9110 has no standard for these; the convention is Caddy's strict one: believed and appended to only from trusted peers.
+    /// RFC 9110 has no standard for these; the convention is Caddy's strict one: believed and appended to only from
+    /// trusted peers.
     private static func writeForwarded(_ head: borrowing RequestHead, _ client: Client, to output: inout [UInt8]) {
         output.append(contentsOf: forwardedForPrefix)
         if client.isTrusted && head.fields.contains(.xForwardedFor) {
@@ -85,7 +87,9 @@ enum ForwardedRequest {
         }
         output.append(contentsOf: client.text)
         output.append(contentsOf: WireText.lineEnd)
-        if !client.isTrusted || !head.fields.contains(.xForwardedProto) { output.append(contentsOf: forwardedProtoLine) }
+        if !client.isTrusted || !head.fields.contains(.xForwardedProto) {
+            output.append(contentsOf: forwardedProtoLine)
+        }
         if !head.authority.isEmpty && (!client.isTrusted || !head.fields.contains(.xForwardedHost)) {
             output.append(contentsOf: forwardedHostPrefix)
             output.append(head[head.authority])

@@ -1,8 +1,8 @@
 import HTTP
 import Idempotency
 
-/// The proxy's own errors on the wire: `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209), so that a client can
-/// tell them from the service's.
+/// The proxy's own errors on the wire: `application/problem+json` (RFC 9457) with `Proxy-Status` (RFC 9209), so that a
+/// client can tell them from the service's.
 enum ProblemWriter {
     /// Appends a whole response. `withContent` is false for HEAD.
     static func write(_ problem: Problem, detail: String?, closes: Bool, withContent: Bool, to output: inout [UInt8]) {
@@ -68,7 +68,8 @@ extension Problem {
     var proxyStatusError: StaticString {
         switch self {
         case .keyMissing, .keyMalformed, .scopeMissing, .keyReused, .badRequest, .contentTooLarge, .targetTooLong,
-            .fieldsTooLarge, .methodNotAllowed, .notImplemented, .versionNotSupported, .expectationFailed, .requestTimedOut:
+            .fieldsTooLarge, .methodNotAllowed, .notImplemented, .versionNotSupported, .expectationFailed,
+            .requestTimedOut:
             "http_request_error"
         case .inProgress, .outcomeUnknown, .answerNotKept: "http_request_denied"
         case .storeUnavailable, .storeFull, .recordCorrupt: "proxy_internal_error"

@@ -8,7 +8,8 @@ final class Route {
     let settings: RouteSettings
     let pool: UpstreamPool
     let policy: Policy?
-    // What requests ask for again and again, beside the structs that hold it: copying those counts all their references.
+    // What requests ask for again and again, beside the structs that hold it: copying those counts all their
+    // references.
     let timeouts: UpstreamTimeouts
     let isCovered: Bool
     let onMissingKey: Policy.MissingKey
@@ -27,7 +28,8 @@ final class Route {
     let replayMarkerLine: [UInt8]?
     /// Names that Connection must not list: removing them would change who is asking for what.
     let protectedNames: [[UInt8]]
-    /// Lower-case names that the proxy manages on this route, with `_` for `-`: a field that differs only so is refused.
+    /// Lower-case names that the proxy manages on this route, with `_` for `-`: a field that differs only so is
+    /// refused.
     private let guardedNames: [[UInt8]]
     private let keyNames: [[UInt8]]
     private let markerName: [UInt8]?
@@ -61,7 +63,9 @@ final class Route {
         var names = keyNames
         if case .header(let name)? = settings.policy?.scope { names.append(Array(name.lowercased().utf8)) }
         protectedNames = names
-        let managed = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding"]
+        let managed = [
+            "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding",
+        ]
         guardedNames = (names + managed.map { Array($0.utf8) }).map { name in
             name.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 }
         }
@@ -69,7 +73,8 @@ final class Route {
 
     var isAtCapacity: Bool { inFlight > requestsInFlightMax }
 
-    /// Services that map field names to variables take `X_Forwarded_For` for `X-Forwarded-For`; the proxy would not have checked it.
+    /// Services that map field names to variables take `X_Forwarded_For` for `X-Forwarded-For`; the proxy would not
+    /// have checked it.
     func guardedFieldCollision(_ fields: borrowing FieldSection) -> StaticString? {
         for line in fields.lines where line.known == .other {
             let name = fields.name(line)

@@ -14,8 +14,8 @@ struct RulesPlan: Sendable {
     var upstreamLabels: [Int]
 }
 
-/// The rules as one worker uses them. Replaced as a whole by a reload: an exchange keeps the route it began with, and with it the
-/// policy and the pool, to its end.
+/// The rules as one worker uses them. Replaced as a whole by a reload: an exchange keeps the route it began with, and
+/// with it the policy and the pool, to its end.
 final class Rules {
     let timeouts: ClientTimeouts
     let limits: Limits

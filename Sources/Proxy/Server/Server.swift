@@ -3,10 +3,11 @@ package import Observability
 import Synchronization
 package import Transport
 
-/// The proxy: its workers, their listeners, and how they start and stop. Used from one control queue, never from a worker.
+/// The proxy: its workers, their listeners, and how they start and stop. Used from one control queue, never from a
+/// worker.
 package final class Server: @unchecked Sendable {
-    // Unchecked: the listeners and contexts are written once by `start`, before any worker serves or the store is asked; `plan` is
-    // touched on the control queue only; everything else is immutable or an atomic.
+    // Unchecked: the listeners and contexts are written once by `start`, before any worker serves or the store is
+    // asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
 
     private let settings: ServerSettings
     let shared: SharedState
@@ -63,7 +64,9 @@ package final class Server: @unchecked Sendable {
         }
         var bound: [SocketAddress] = []
         do throws(ListenError) {
-            for (index, listener) in settings.listeners.enumerated() { bound.append(try listen(listener, index: index)) }
+            for (index, listener) in settings.listeners.enumerated() {
+                bound.append(try listen(listener, index: index))
+            }
             if let settings = settings.admin { try listenAdmin(settings, admin) }
         } catch {
             throw StartError(error.description)
@@ -107,7 +110,8 @@ package final class Server: @unchecked Sendable {
                 case .failure(.notFound):
                     throw StartError("upstream '\(upstream.name)': host not found: \(host)")
                 case .failure(let error):
-                    log.warning("upstream host not resolved yet", .string("host", host), .string("error", error.description))
+                    log.warning(
+                        "upstream host not resolved yet", .string("host", host), .string("error", error.description))
                     servers.append([])
                 }
             }
@@ -138,8 +142,10 @@ package final class Server: @unchecked Sendable {
         return try ListeningSocket.bind(settings.address, options: options)
     }
 
-    /// IP sockets share the port, so that the kernel spreads connections; a UNIX or inherited socket is one queue for all workers.
-    private func another(_ first: ListeningSocket, _ settings: ListenerSettings) throws(ListenError) -> ListeningSocket {
+    /// IP sockets share the port, so that the kernel spreads connections; a UNIX or inherited socket is one queue for
+    /// all workers.
+    private func another(_ first: ListeningSocket, _ settings: ListenerSettings) throws(ListenError) -> ListeningSocket
+    {
         if settings.inheritedDescriptor == nil && first.address.isIP {
             var options = ListeningSocket.Options()
             options.reusesPort = true
@@ -187,8 +193,8 @@ package final class Server: @unchecked Sendable {
 
     // MARK: Reload
 
-    /// Serves by other routes, upstreams, times and limits from here on; what is in flight ends by the rules it began with.
-    /// Listeners, workers, admin and store stay as they are.
+    /// Serves by other routes, upstreams, times and limits from here on; what is in flight ends by the rules it began
+    /// with. Listeners, workers, admin and store stay as they are.
     package func reload(_ settings: ServerSettings) throws(StartError) {
         let next = try makePlan(settings)
         for context in contexts {

@@ -14,7 +14,8 @@ final class WorkerContext {
     let telemetry: Telemetry
     private let resolver: Resolver
 
-    /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no exchange.
+    /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no
+    /// exchange.
     @exclusivity(unchecked) var parsedHead = RequestHead()
     /// For serialisers; empty before each use, its capacity kept.
     @exclusivity(unchecked) var scratch: [UInt8] = []

@@ -36,7 +36,8 @@ package struct Router: ~Copyable {
         }
         // Stable: longer first, and of equal length the one with a host first.
         prefixes.sort { left, right in
-            left.path.count != right.path.count ? left.path.count > right.path.count : left.host != nil && right.host == nil
+            left.path.count != right.path.count
+                ? left.path.count > right.path.count : left.host != nil && right.host == nil
         }
     }
 
@@ -58,7 +59,8 @@ package struct Router: ~Copyable {
     }
 
     private func match(_ path: Span<UInt8>, where isCandidate: (Entry) -> Bool) -> Int? {
-        for entry in exact where entry.path.count == path.count && isCandidate(entry) && Router.starts(path, with: entry.path) {
+        for entry in exact
+        where entry.path.count == path.count && isCandidate(entry) && Router.starts(path, with: entry.path) {
             return entry.route
         }
         for entry in prefixes where Router.starts(path, with: entry.path) && isCandidate(entry) {

@@ -7,8 +7,11 @@ extension SocketAddress {
         case .v4:
             return (0..<4).map { UInt8(truncatingIfNeeded: low >> UInt64(24 - 8 * $0)) }
         case .v6:
-            if high == 0, low >> 32 == 0xFFFF { return (0..<4).map { UInt8(truncatingIfNeeded: low >> UInt64(24 - 8 * $0)) } }
-            return [high, low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) } }
+            if high == 0, low >> 32 == 0xFFFF {
+                return (0..<4).map { UInt8(truncatingIfNeeded: low >> UInt64(24 - 8 * $0)) }
+            }
+            return [high, low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) }
+            }
         case .unix, .unknown:
             return nil
         }

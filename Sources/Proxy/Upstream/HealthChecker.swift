@@ -1,8 +1,8 @@
 import HTTP
 import Transport
 
-/// Asks each server of one upstream for a page, again and again, and tells every worker which servers pass. On one worker. The checks
-/// carry no token and are never recorded.
+/// Asks each server of one upstream for a page, again and again, and tells every worker which servers pass. On one
+/// worker. The checks carry no token and are never recorded.
 final class HealthChecker {
     let pool: UpstreamPool
     private let check: UpstreamSettings.HealthCheck
@@ -71,9 +71,8 @@ private final class HealthProbe: StreamChannel {
             return
         }
         deadline = worker.now.adding(milliseconds: check.timeoutMilliseconds)
-        write(
-            contentsOf: Array(
-                "GET \(check.path) HTTP/1.1\r\nHost: \(host)\r\nUser-Agent: oncegate-health\r\nConnection: close\r\n\r\n".utf8))
+        let start = "GET \(check.path) HTTP/1.1\r\nHost: \(host)\r\n"
+        write(contentsOf: Array((start + "User-Agent: oncegate-health\r\nConnection: close\r\n\r\n").utf8))
     }
 
     override func received(_ octets: Span<UInt8>) -> Int {
@@ -81,7 +80,8 @@ private final class HealthProbe: StreamChannel {
             guard let consumed = try parser.parse(octets, requestMethod: .get, into: &head) else { return 0 }
             if head.isInformational { return consumed }
             let status = Int(head.status)
-            finish(check.expectedStatuses.isEmpty ? (200..<400).contains(status) : check.expectedStatuses.contains(status))
+            finish(
+                check.expectedStatuses.isEmpty ? (200..<400).contains(status) : check.expectedStatuses.contains(status))
         } catch {
             finish(false)
         }

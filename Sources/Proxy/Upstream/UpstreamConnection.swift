@@ -60,7 +60,8 @@ final class UpstreamConnection: StreamChannel {
     /// - Parameter requestIsComplete: the whole request was handed over, so that nothing of it can follow.
     func detach(requestIsComplete: Bool, hasLeftover: Bool) {
         exchange = nil
-        let isClean = phase == .awaitingHead && decoder.isEnd && requestIsComplete && !hasLeftover && queuedOutputBytes == 0
+        let isClean =
+            phase == .awaitingHead && decoder.isEnd && requestIsComplete && !hasLeftover && queuedOutputBytes == 0
         pool.serverAnswered(server)
         if keepsAlive && isClean {
             phase = .idle

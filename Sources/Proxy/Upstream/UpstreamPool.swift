@@ -1,7 +1,7 @@
 import Transport
 
-/// The connections of one worker to the servers of one upstream: which server an exchange goes to, and whether it gets an idle
-/// connection or a fresh one.
+/// The connections of one worker to the servers of one upstream: which server an exchange goes to, and whether it gets
+/// an idle connection or a fresh one.
 final class UpstreamPool {
     /// What `acquire` gives.
     enum Acquired {
@@ -17,7 +17,8 @@ final class UpstreamPool {
         let settings: UpstreamSettings.Server
         var addresses: [SocketAddress]
         var nextAddress = 0
-        /// The most recently used last: the warmest connection serves next, and the others get the chance to pass their idle time.
+        /// The most recently used last: the warmest connection serves next, and the others get the chance to pass their
+        /// idle time.
         var idle: [UpstreamConnection] = []
         var active = 0
         var consecutiveFailures = 0
@@ -104,7 +105,8 @@ final class UpstreamPool {
         do {
             try connection.connect(to: address)
         } catch {
-            // A UNIX socket or a full backlog fails at once; told like every other failure, after this call has returned.
+            // A UNIX socket or a full backlog fails at once; told like every other failure, after this call has
+            // returned.
             context.afterThisEvent { connection.failed(error) }
         }
         connection.deadline = context.worker.now.adding(milliseconds: exchange.connectTimeoutMilliseconds)

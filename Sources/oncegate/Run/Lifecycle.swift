@@ -8,7 +8,8 @@ import Transport
 
 /// From the start to the last exit: signals, drain, exit codes (operations.md §1.2). On the main queue.
 ///
-/// SIGTERM and SIGQUIT drain after `drain_delay`; SIGINT drains at once, a second one ends the process (exit 2); SIGUSR1 reopens logs.
+/// SIGTERM and SIGQUIT drain after `drain_delay`; SIGINT drains at once, a second one ends the process (exit 2);
+/// SIGUSR1 reopens logs.
 final class Lifecycle: Sendable {
     private enum Phase {
         case serving
@@ -117,7 +118,8 @@ final class Lifecycle: Sendable {
             waitForExchanges(until: deadline) { [self] isDone in
                 if isDone { return stop() }
                 assembly.log.warning(
-                    "drain timeout: what is in flight becomes unknown", .int("in_flight", assembly.server.requestsInFlight))
+                    "drain timeout: what is in flight becomes unknown",
+                    .int("in_flight", assembly.server.requestsInFlight))
                 assembly.server.abandonExchanges()
                 let end = Instant.current().adding(milliseconds: Lifecycle.abandonMilliseconds)
                 waitForExchanges(until: end) { [self] _ in stop() }

@@ -10,8 +10,8 @@ struct RunCommand: ParsableCommand {
         commandName: "run",
         abstract: "Run the proxy.",
         discussion: """
-            With -c FILE by that configuration; with --upstream URL without a file: every method that is not safe and carries an \
-            Idempotency-Key is covered, with the defaults.
+            With -c FILE by that configuration; with --upstream URL without a file: every method that is not \
+            safe and carries an Idempotency-Key is covered, with the defaults.
             """
     )
 
@@ -23,13 +23,15 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The service, when there is no configuration.", valueName: "url"))
     var upstream: String?
 
-    @Option(help: ArgumentHelp("Where clients connect, with --upstream (default: 127.0.0.1:8080).", valueName: "address"))
+    @Option(
+        help: ArgumentHelp("Where clients connect, with --upstream (default: 127.0.0.1:8080).", valueName: "address"))
     var listen: String?
 
     @Option(help: ArgumentHelp("Where operators connect, with --upstream.", valueName: "address"))
     var admin: String?
 
-    @Option(help: ArgumentHelp("The directory of the records, with --upstream.", valueName: "dir"), completion: .directory)
+    @Option(
+        help: ArgumentHelp("The directory of the records, with --upstream.", valueName: "dir"), completion: .directory)
     var store: String?
 
     func validate() throws {

@@ -6,9 +6,11 @@ enum ServiceManager {
     /// The first descriptor that a service manager hands over.
     private static let firstDescriptor: Int32 = 3
 
-    /// Listening sockets handed over by socket activation, in their order; they replace the first listeners' own sockets.
+    /// Listening sockets handed over by socket activation, in their order; they replace the first listeners' own
+    /// sockets.
     static func inheritedDescriptors() -> [Int32] {
-        guard let processText = getenv("LISTEN_PID"), let process = Int32(String(cString: processText)), process == getpid(),
+        guard let processText = getenv("LISTEN_PID"), let process = Int32(String(cString: processText)),
+            process == getpid(),
             let countText = getenv("LISTEN_FDS"), let count = Int32(String(cString: countText)), count > 0, count < 1024
         else { return [] }
         unsetenv("LISTEN_PID")
@@ -42,7 +44,9 @@ enum ServiceManager {
 
     /// The interval in which the service manager wants to hear from this process; nil = it does not.
     static func watchdogMicroseconds() -> UInt64? {
-        guard let text = getenv("WATCHDOG_USEC"), let interval = UInt64(String(cString: text)), interval > 0 else { return nil }
+        guard let text = getenv("WATCHDOG_USEC"), let interval = UInt64(String(cString: text)), interval > 0 else {
+            return nil
+        }
         if let process = getenv("WATCHDOG_PID"), Int32(String(cString: process)) != getpid() { return nil }
         return interval
     }
