@@ -24,7 +24,8 @@ let package = Package(
         .executableTarget(
             name: "oncegate",
             dependencies: [
-                "Configuration", "HTTP", "Idempotency", "Observability", "Proxy", "Stores", "Transport", "CLinux", "COpenSSL",
+                "Configuration", "HTTP", "Idempotency", "Observability", "Proxy", "Stores", "Transport", "CLinux",
+                "COpenSSL",
                 "CSQLite",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]

@@ -54,6 +54,7 @@ final class Bench {
             let registry = MetricRegistry(names: ConfiguredNames(routes: ["/"], upstreams: ["service"]))
             let plan = RulesPlan(
                 settings: settings, addresses: [Array(repeating: [], count: list.count)], health: [UpstreamHealth()],
+                inFlight: [nil],
                 routeLabels: [0], upstreamLabels: [0])
             let log = AccessLog(.off, sink: nil, names: ConfiguredNames())
             return try WorkerContext(

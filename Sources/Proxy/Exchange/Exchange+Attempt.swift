@@ -19,7 +19,10 @@ extension Exchange {
         case .claimed(let claim):
             self.claim = claim
             run { $0.claimAnswered(result) }
-        case .joined, .inFlight, .tooManyWaiters, .recorded, .notKept, .unknown, .mismatch, .refused:
+        case .recorded(_, let epoch):
+            if let key = identity?.key { replayed = ClaimReference(key: key, epoch: epoch) }
+            run { $0.claimAnswered(result) }
+        case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
             run { $0.claimAnswered(result) }
         case .listed, .resolved:
             preconditionFailure("an operator's answer was delivered to an exchange")
@@ -122,7 +125,7 @@ extension Exchange {
 
     /// `replay undelivered` needs to know whether the client got every octet.
     func noteDelivery(_ downstream: DownstreamConnection) {
-        guard let claim, route?.tracksDelivery == true else { return }
+        guard let claim = claim ?? replayed, route?.tracksDelivery == true else { return }
         context.deliveries.watch(downstream, claim)
     }
 }

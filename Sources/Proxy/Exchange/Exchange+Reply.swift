@@ -92,6 +92,7 @@ extension Exchange {
             downstream.write(contentsOf: context.scratch)
         }
         timeline.bytesToClient = UInt64(headBytes + answer.body.count)
+        noteDelivery(downstream)
         finish()
     }
 }

@@ -16,10 +16,10 @@ extension Exchange {
         }
         let route = context.rules.routes[index]
         self.route = route
-        route.inFlight += 1
         context.telemetry.requestStarted(route)
-        if context.isAtCapacity || route.isAtCapacity {
-            context.telemetry.shed(route.isAtCapacity ? "route" : "requests")
+        let hasRoom = route.enter()
+        if context.isAtCapacity || !hasRoom {
+            context.telemetry.shed(hasRoom ? "requests" : "route")
             refuse(.overloaded, nil)
             return
         }

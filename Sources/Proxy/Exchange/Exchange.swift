@@ -57,6 +57,8 @@ final class Exchange {
     /// Nil where the exchange passes through.
     @exclusivity(unchecked) var attempt: Attempt?
     var claim: ClaimReference?
+    /// The record that is replayed here.
+    var replayed: ClaimReference?
     var waitDeadline = Instant.never
 
     // The service's side.
@@ -116,7 +118,7 @@ final class Exchange {
             self.upstream = nil
             upstream.end()
         }
-        route?.inFlight -= 1
+        route?.leave()
         context.telemetry.exchangeEnded(self)
         context.releaseBodyMemory(reservedBytes)
         let client = downstream
@@ -170,6 +172,7 @@ final class Exchange {
         identity = nil
         attempt = nil
         claim = nil
+        replayed = nil
         waitDeadline = .never
         sending = .notStarted
         if !triedServers.isEmpty { triedServers.removeAll() }

@@ -21,7 +21,7 @@ final class Route {
     /// Whether `replay undelivered` needs to know about deliveries here.
     let tracksDelivery: Bool
     let allowsUpgrade: Bool
-    private let requestsInFlightMax: Int
+    private let inFlight: InFlightCounter?
     let attemptPolicy: AttemptPolicy
     let identifier: Identifier
     /// `Name: true CRLF`; nil when the marker is off.
@@ -33,10 +33,8 @@ final class Route {
     private let guardedNames: [[UInt8]]
     private let keyNames: [[UInt8]]
     private let markerName: [UInt8]?
-    /// On this worker.
-    var inFlight = 0
 
-    init(label: Int, settings: RouteSettings, pool: UpstreamPool) throws(PolicyError) {
+    init(label: Int, settings: RouteSettings, pool: UpstreamPool, inFlight: InFlightCounter?) throws(PolicyError) {
         self.label = label
         self.settings = settings
         self.pool = pool
@@ -52,7 +50,7 @@ final class Route {
         if case .rename = policy.forwardKey { renamesKey = true } else { renamesKey = false }
         tracksDelivery = settings.policy?.hash?.replay == .undelivered
         allowsUpgrade = settings.allowsUpgrade
-        requestsInFlightMax = settings.requestsInFlightMax ?? .max
+        self.inFlight = inFlight
         attemptPolicy = AttemptPolicy(policy)
         identifier = try Identifier(route: settings.name, policy: policy)
         markerName = settings.policy?.replayMarker.map { Array($0.utf8) }
@@ -71,7 +69,10 @@ final class Route {
         }
     }
 
-    var isAtCapacity: Bool { inFlight > requestsInFlightMax }
+    /// Counts one more request; false when the route has as many as it may. Every `enter` is followed by one `leave`.
+    func enter() -> Bool { inFlight?.enter() ?? true }
+
+    func leave() { inFlight?.leave() }
 
     /// Services that map field names to variables take `X_Forwarded_For` for `X-Forwarded-For`; the proxy would not
     /// have checked it.

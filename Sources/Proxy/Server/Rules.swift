@@ -1,5 +1,6 @@
 import HTTP
 import Idempotency
+import Synchronization
 import Transport
 
 /// What a configuration says that a reload may change, made ready once for all workers.
@@ -9,9 +10,26 @@ struct RulesPlan: Sendable {
     var addresses: [[[SocketAddress]]]
     /// Per upstream: the health that all workers see.
     var health: [UpstreamHealth]
+    /// Per route: the requests that all workers serve; nil where the route has no limit of its own.
+    var inFlight: [InFlightCounter?]
     /// What metrics and logs know the routes and upstreams by; stable over reloads.
     var routeLabels: [Int]
     var upstreamLabels: [Int]
+}
+
+/// Requests of one route in flight over all workers, for `max_in_flight`.
+final class InFlightCounter: Sendable {
+    private let count = Atomic<Int>(0)
+    private let max: Int
+
+    init(max: Int) {
+        self.max = max
+    }
+
+    /// Counts one more; false when that is one too many.
+    func enter() -> Bool { count.add(1, ordering: .relaxed).newValue <= max }
+
+    func leave() { count.subtract(1, ordering: .relaxed) }
 }
 
 /// The rules as one worker uses them. Replaced as a whole by a reload: an exchange keeps the route it began with, and
@@ -49,7 +67,10 @@ final class Rules {
         self.pools = pools
         var routes: [Route] = []
         for (index, route) in settings.routes.enumerated() {
-            routes.append(try Route(label: plan.routeLabels[index], settings: route, pool: pools[route.upstream]))
+            routes.append(
+                try Route(
+                    label: plan.routeLabels[index], settings: route, pool: pools[route.upstream],
+                    inFlight: plan.inFlight[index]))
         }
         self.routes = routes
     }

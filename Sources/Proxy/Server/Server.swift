@@ -17,6 +17,8 @@ package final class Server: @unchecked Sendable {
     private let resolver: Resolver
     private let log: Log
     private var plan: RulesPlan
+    /// What the metrics ask about, from any thread.
+    private let published = Locked<[(name: String, servers: Int, health: UpstreamHealth)]>([])
     private var contexts: [WorkerBound<WorkerContext>] = []
     private var listeners: [WorkerBound<Listener>] = []
     private var adminListener: WorkerBound<Listener>?
@@ -30,7 +32,8 @@ package final class Server: @unchecked Sendable {
         self.log = log
         self.makeAccessLog = makeAccessLog
         shared = SharedState()
-        plan = RulesPlan(settings: settings, addresses: [], health: [], routeLabels: [], upstreamLabels: [])
+        plan = RulesPlan(
+            settings: settings, addresses: [], health: [], inFlight: [], routeLabels: [], upstreamLabels: [])
         resolver = Resolver(queue: BlockingQueue(label: "resolver", threadsMax: 2))
         var workers: [Worker] = []
         for index in 0..<settings.workers {
@@ -88,9 +91,14 @@ package final class Server: @unchecked Sendable {
         let health = settings.upstreams.map { upstream in
             earlier.first { $0.0 == upstream }?.1 ?? UpstreamHealth()
         }
+        published.withLock { list in
+            list = zip(settings.upstreams, health).map { ($0.name, $0.servers.count, $1) }
+        }
         shared.requestsInFlightMax.store(settings.limits.requestsInFlightMax, ordering: .relaxed)
         return RulesPlan(
-            settings: settings, addresses: addresses, health: health, routeLabels: labels.routes,
+            settings: settings, addresses: addresses, health: health,
+            inFlight: settings.routes.map { $0.requestsInFlightMax.map { InFlightCounter(max: $0) } },
+            routeLabels: labels.routes,
             upstreamLabels: labels.upstreams)
     }
 
@@ -211,6 +219,14 @@ package final class Server: @unchecked Sendable {
 
     package var bodyMemoryBytes: Int { shared.bodyMemory.load(ordering: .relaxed) }
     package var isOverloaded: Bool { requestsInFlight > shared.requestsInFlightMax.load(ordering: .relaxed) }
+
+    /// Per upstream: whether any of its servers passes its health check. Any thread.
+    package func upstreamHealth() -> [(name: String, isHealthy: Bool)] {
+        published.withLock { $0 }.map { upstream in
+            (upstream.name, (0..<upstream.servers).contains { upstream.health.isHealthy($0) })
+        }
+    }
+
     package var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
 
     /// Calls back, on a worker, once each worker has taken a turn since this call.

@@ -132,6 +132,9 @@ final class Assembly: Sendable {
             samples.set(.storeCommitFailures, [], Double(store.commitFailures))
             samples.set(.storeCorruptRecords, [], Double(store.corruptRecords))
             samples.set(.storeSyncFailures, [], Double(store.syncFailures))
+            for upstream in server.upstreamHealth() {
+                samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
+            }
             samples.set(.bodyMemoryBytes, [], Double(server.bodyMemoryBytes))
             samples.set(.overloadState, [], server.isOverloaded ? 1 : 0)
             samples.set(.draining, [], server.isDraining ? 1 : 0)

@@ -40,8 +40,6 @@ final class Lifecycle: Sendable {
     }
 
     func run() -> Never {
-        // A limit on file sizes is to the store what a full disk is: an error to answer, not the end.
-        signal(SIGXFSZ, SIG_IGN)
         do throws(Errno) {
             try Signals.start([.terminate, .quit, .interrupt, .user1, .hangUp], on: .main) { [self] in received($0) }
         } catch {

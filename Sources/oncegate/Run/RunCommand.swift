@@ -43,6 +43,8 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         let configuration = try readConfiguration()
+        // A limit on file sizes is to the store what a full disk is: an error to answer, not the end.
+        signal(SIGXFSZ, SIG_IGN)
         let assembly: Assembly
         do throws(StartError) {
             assembly = try Assembly(configuration, inherited: ServiceManager.inheritedDescriptors())
