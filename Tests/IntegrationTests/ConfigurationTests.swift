@@ -102,10 +102,7 @@ import Testing
             ("route / { upstream service; }\nroute / { upstream service; }", 2),
             ("upstream service { server http://127.0.0.1:1; }\nupstream service { server http://127.0.0.1:2; }", 2),
             ("route /h { upstream service; idempotency { hash { body json; } on_missing_key hash; } }", 1),
-            (
-                "route /w { upstream service; idempotency { on_missing_key hash;\n retention 1h;\n hash { window 2h; replay always; } } }",
-                3
-            ),
+            ("route /w { upstream service; idempotency {\n hash { body raw; replay always;\n window 48h; } } }", 3),
             ("route /s { upstream service; idempotency { record 99; } }", 1), ("route /q { upstream \"service; }", 1),
             ("route /k { upstream service; idempotency { key cookie; } }", 1), ("route /o { upstream service;", 1),
             ("workers many;", 1),
@@ -158,9 +155,13 @@ import Testing
     func formatting() throws {
         let directory = try TestScope.current!.newDirectory()
         let path = "\(directory)/proxy.conf"
-        try "listen    127.0.0.1:0;# the port\nupstream service{server http://127.0.0.1:9;}\n"
-            + "route /{upstream service;idempotency{retention 24h;}}\n"
-            .write(toFile: path, atomically: true, encoding: .utf8)
+        let text = """
+            listen    127.0.0.1:0;# the port
+            upstream service{server http://127.0.0.1:9;}
+            route /{upstream service;idempotency{retention 24h;}}
+
+            """
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
         let dump = try Subprocess.run([ProxyProcess.binary, "config", "dump", "--json", "-c", path])
         #expect(dump.ending == .exit(0), "\(dump.error)")
         #expect((try? JSONSerialization.jsonObject(with: Data(dump.output.utf8))) != nil, "\(dump.output)")

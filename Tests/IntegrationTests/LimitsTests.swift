@@ -227,6 +227,7 @@ import Testing
             let seconds = try elapsedSeconds {
                 let response = try pair.proxy.post(body: body)
                 #expect([201, 400].contains(response.status))
+                if response.status == 201 { expectReplay(try pair.proxy.post(body: body), of: response) }
             }
             #expect(seconds < 5)
         }
