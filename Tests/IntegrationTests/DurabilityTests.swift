@@ -139,7 +139,7 @@ import Testing
     func fileSizeLimit() throws {
         let upstream = try ScriptedUpstream { _ in .answer(201, [], body: [UInt8](repeating: 1, count: 20_000)) }
         let proxy = try ProxyProcess(
-            ProxyConfiguration(upstream), wrapper: ["prlimit", "--fsize=400000:400000"])
+            ProxyConfiguration(upstream), wrapper: ["prlimit", "--fsize=2000000:2000000"])
         var kept: [(String, Response)] = []
         let refused = try poll("a refusal") { () -> Response? in
             let key = newKey()

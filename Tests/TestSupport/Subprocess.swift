@@ -65,9 +65,11 @@ package final class Subprocess: Sendable {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
         var pid: pid_t = 0
-        let code = Self.withCStrings(arguments) { argv in
+        // It ends with the thread that started it, so that a run that is broken off leaves nothing behind.
+        let command = ["setpriv", "--pdeathsig", "KILL"] + arguments
+        let code = Self.withCStrings(command) { argv in
             Self.withCStrings(variables.map { "\($0)=\($1)" }) { envp in
-                posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
+                posix_spawnp(&pid, command[0], &actions, &attributes, argv, envp)
             }
         }
         close(output.write)
