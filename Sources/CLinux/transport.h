@@ -146,6 +146,18 @@ static inline long cl_unacknowledged(int descriptor) {
     return count;
 }
 
+// Octets that the peer's TCP has acknowledged since the connection was accepted: tcpi_bytes_acked of linux/tcp.h, which
+// clashes with netinet/tcp.h, at its offset in the kernel's structure.
+static inline long cl_acknowledged(int descriptor) {
+    unsigned char info[128] = {0};
+    socklen_t length = sizeof info;
+    if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, info, &length) < 0) return -(long)errno;
+    if (length < sizeof info) return -(long)ENOTSUP;
+    uint64_t count;
+    memcpy(&count, info + 120, sizeof count);
+    return (long)count;
+}
+
 // MARK: addresses
 
 static inline void cl_address_v4(struct sockaddr_storage *out, uint32_t octets_be, uint16_t port) {

@@ -32,6 +32,7 @@ package enum Problem: String, Sendable, CaseIterable {
     case noRoute = "no-route"
     case overloaded = "overloaded"
     case draining = "draining"
+    case loopDetected = "loop-detected"
 
     package var status: UInt16 {
         switch self {
@@ -46,7 +47,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .keyReused: 422
         case .fieldsTooLarge: 431
         case .notImplemented: 501
-        case .notSent, .upstreamBroken: 502
+        case .notSent, .upstreamBroken, .loopDetected: 502
         case .storeUnavailable, .storeFull, .recordCorrupt, .noUpstream, .overloaded, .draining: 503
         case .upstreamTimedOut: 504
         case .versionNotSupported: 505
@@ -82,6 +83,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .noRoute: "No route is configured for this request."
         case .overloaded: "The proxy is at one of its limits."
         case .draining: "The proxy is shutting down."
+        case .loopDetected: "The request goes in a circle."
         }
     }
 }

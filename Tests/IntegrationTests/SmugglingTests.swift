@@ -189,7 +189,8 @@ import Testing
                 Issue.record("\(shape.name): \(error)")
             }
         }
-        #expect(pair.upstream.attempts == 0)
+        // Without a key these pass through, streaming: a head may be on its way before its body proves to be malformed.
+        #expect(pair.upstream.executions == 0)
     }
 
     /// Unusual, and right: each must reach the service as one request with this body.

@@ -50,6 +50,7 @@ import Testing
         Form(.noRoute, "404 Not Found", "destination_not_found"),
         Form(.overloaded, "503 Service Unavailable", "connection_limit_reached", retryAfter: 1),
         Form(.draining, "503 Service Unavailable", "proxy_internal_response", retryAfter: 5),
+        Form(.loopDetected, "502 Bad Gateway", "proxy_loop_detected"),
     ]
 
     @Test func everyProblemHasItsForm() {

@@ -46,6 +46,9 @@ extension Exchange {
 
     /// What is refused whatever the route.
     private func checkHead() -> (Problem, StaticString?)? {
+        if head.fields.contains(.via), context.rules.hops(head.fields) >= Rules.hopsMax {
+            return (.loopDetected, "Via names this proxy again and again; 'via NAME' gives each proxy its own.")
+        }
         if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
         do {
             let octets = head.fields.octets
@@ -217,6 +220,7 @@ extension Exchange {
             self.identity = identity
             attempt = Attempt(policy: route.attemptPolicy)
             timeline.outcome = .first
+            if route.tracksDelivery { context.deliveries.settle(identity.key) }
             context.submit(.claim(route.identifier.claim(for: identity), replyAddress))
         }
     }

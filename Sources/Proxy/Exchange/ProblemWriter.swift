@@ -80,6 +80,7 @@ extension Problem {
         case .noRoute: "destination_not_found"
         case .overloaded: "connection_limit_reached"
         case .draining: "proxy_internal_response"
+        case .loopDetected: "proxy_loop_detected"
         }
     }
 

@@ -41,6 +41,7 @@ final class Rules {
     let pools: [UpstreamPool]
     let router: Router
     private let trustedPeers: [AddressBlock]
+    private let pseudonym: [UInt8]?
     private let viaLine10: [UInt8]?
     private let viaLine11: [UInt8]?
 
@@ -51,6 +52,7 @@ final class Rules {
         limits = settings.limits
         router = Router(settings.routes)
         trustedPeers = settings.trustedPeers
+        pseudonym = settings.viaPseudonym.map { Array($0.utf8) }
         viaLine10 = settings.viaPseudonym.map { Array("Via: 1.0 \($0)\r\n".utf8) }
         viaLine11 = settings.viaPseudonym.map { Array("Via: 1.1 \($0)\r\n".utf8) }
         var pools: [UpstreamPool] = []
@@ -76,6 +78,22 @@ final class Rules {
     }
 
     func viaLine(_ version: RequestHead.Version) -> [UInt8]? { version == .http10 ? viaLine10 : viaLine11 }
+
+    /// As many proxies of this name as no deployment has: the request goes in a circle (RFC 9110 §7.6).
+    static let hopsMax = 8
+
+    /// How many proxies of this name have passed the request on.
+    func hops(_ fields: borrowing FieldSection) -> Int {
+        guard let pseudonym, fields.contains(.via) else { return 0 }
+        var count = 0
+        for line in fields.lines where line.known == .via {
+            for hop in fields.octets[line.value.bounds].split(separator: UInt8(ascii: ",")) {
+                let words = hop.split(separator: UInt8(ascii: " "))
+                if words.count >= 2 && words[1].elementsEqual(pseudonym) { count += 1 }
+            }
+        }
+        return count
+    }
 
     func isTrusted(_ address: SocketAddress) -> Bool {
         guard !trustedPeers.isEmpty, let octets = address.octets else { return false }

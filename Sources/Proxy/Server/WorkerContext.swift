@@ -44,7 +44,7 @@ final class WorkerContext {
         scratch.reserveCapacity(64 << 10)
         rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
         telemetry.prepare(plan)
-        deliveries = DeliveryWatch(context: self)
+        deliveries = DeliveryWatch(context: self, pending: shared.deliveries)
         worker.onBatchEnd { [unowned self] in self.endBatch() }
     }
 
@@ -222,6 +222,7 @@ final class SharedState: Sendable {
     let requestsInFlight = Atomic<Int>(0)
     let bodyMemory = Atomic<Int>(0)
     let isDraining = Atomic<Bool>(false)
+    let deliveries = PendingDeliveries()
     /// From the configuration, for the operator's view.
     let requestsInFlightMax = Atomic<Int>(.max)
 
