@@ -137,6 +137,36 @@ import Testing
         #expect(upstream.executions == 1)
     }
 
+    /// RFC 9112 §9.2: what a service says before it was asked answers nothing, however much it looks like an answer.
+    @Test("H9 an answer before any octet of the request is no answer: nothing is recorded, the client gets 502")
+    func answersUnasked() throws {
+        let listener = try TestListener(at: .ipv4(port: 0))
+        try listener.listen()
+        let asked = Monitored(0)
+        let serving = Thread {
+            while let connection = listener.accept() {
+                let answer = "HTTP/1.1 201 Created\r\nContent-Length: 5\r\nConnection: close\r\n\r\nEARLY"
+                try? connection.send(octets(answer))
+                connection.shutdownWrite()
+                let received = (try? connection.receive()) ?? []
+                if !received.isEmpty { asked.with { $0 += 1 } }
+            }
+        }
+        serving.start()
+        defer { listener.close() }
+        let pair = try Pair(configure: { $0.servers = [listener.address] })
+        var answered = 0
+        for index in 0..<100 {
+            let response = try pair.proxy.post(key: "K\(index)")
+            if response.status == 502 { continue }
+            #expect(response.text == "EARLY")
+            answered += 1
+        }
+        // Where the request was quicker than the octets they pass for its answer: nobody can tell. But it was asked.
+        #expect(answered <= asked.with { $0 })
+        #expect(try pair.proxy.records().filter { $0["state"] as? String == "completed" }.count <= asked.with { $0 })
+    }
+
     @Test("B41 a UNIX socket that is not there: 502 not-sent")
     func missingSocket() throws {
         let upstream = try ScriptedUpstream(at: .unix("\(TestScope.current!.directory)/up.sock"), accepting: false)

@@ -114,11 +114,9 @@ extension Exchange {
         case .missingKey:
             handleMissingKey(route)
         case .malformedKey:
-            timeline.outcome = .invalidKey
-            refuse(.keyMalformed, nil)
+            refuseIdentity(.keyMalformed)
         case .missingScope:
-            timeline.outcome = .invalidKey
-            refuse(.scopeMissing, nil)
+            refuseIdentity(.scopeMissing)
         case .pending(let pending):
             self.pending = pending
             isCovered = true
@@ -150,8 +148,7 @@ extension Exchange {
             isCovered = false
             beginPassThrough()
         } else {
-            timeline.outcome = .missingKey
-            refuse(.keyMissing, nil)
+            refuseIdentity(.keyMissing)
         }
     }
 
@@ -209,11 +206,9 @@ extension Exchange {
         case .missingKey:
             handleMissingKeyInBody(route)
         case .malformedKey:
-            timeline.outcome = .invalidKey
-            refuse(.keyMalformed, nil)
+            refuseIdentity(.keyMalformed)
         case .missingScope:
-            timeline.outcome = .invalidKey
-            refuse(.scopeMissing, nil)
+            refuseIdentity(.scopeMissing)
         case .identified(let identity):
             if identity.fellBackToOctets { context.telemetry.limitHit("canonical_form") }
             CrashPoint.reach(.beforeClaim)
@@ -231,9 +226,14 @@ extension Exchange {
             timeline.outcome = .bypassed
             startForwarding()
         } else {
-            timeline.outcome = .missingKey
-            refuse(.keyMissing, nil)
+            refuseIdentity(.keyMissing)
         }
+    }
+
+    /// The request does not say, as its route asks, which operation it is or who is calling.
+    private func refuseIdentity(_ problem: Problem) {
+        timeline.outcome = problem == .keyMissing ? .missingKey : .invalidKey
+        refuse(problem, nil)
     }
 
     var replyAddress: ReplyAddress { ReplyAddress(worker: UInt32(context.worker.index), exchange: id) }
