@@ -39,7 +39,8 @@ struct Resenders {
 }
 
 /// What the next commit does.
-enum Change {
+/// Behind a reference: a change is copied as it passes from step to step.
+indirect enum Change {
     /// `replaced`: the row that stood under the key.
     case claim(OpenClaim, replaced: RecordRow?)
     case outcome(OpenClaim, PendingOutcome)
