@@ -18,8 +18,8 @@ package struct Digest256: Sendable, Hashable {
         return difference == 0
     }
 
-    /// What dictionaries ask. Octets of a digest need no mixing, only the table's own seed, so that nobody who can choose
-    /// tokens can choose their places.
+    /// What dictionaries ask. Octets of a digest need no mixing, only the table's own seed, so that nobody who can
+    /// choose tokens can choose their places.
     @inlinable
     package func _rawHashValue(seed: Int) -> Int {
         let mixed = (words.0 ^ UInt64(bitPattern: Int64(seed))) &* 0x9E37_79B9_7F4A_7C15
