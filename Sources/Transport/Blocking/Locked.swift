@@ -4,6 +4,8 @@ internal import Glibc
 ///
 /// Not `Synchronization.Mutex`: on Linux that is a bare futex, which ThreadSanitizer does not see, so that it would
 /// report every value that passes between threads under it.
+///
+/// Unchecked: the state is reached only through `withLock`, under the mutex.
 package final class Locked<State>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     @exclusivity(unchecked) private var state: State
