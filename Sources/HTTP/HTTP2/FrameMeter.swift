@@ -17,6 +17,9 @@ struct FrameMeter: Sendable {
     /// The header block that is open, on the wire.
     private var blockBytes = 0
     private var continuations: UInt32 = 0
+    /// END_HEADERS of the last HEADERS is still to come, or the frame's own payload.
+    private var isBlockOpen = false
+    private var isHeadFrame = true
 
     private var glitches: TokenBucket
     private var resets: TokenBucket
@@ -75,6 +78,9 @@ struct FrameMeter: Sendable {
         }
     }
 
+    /// A head, or the preface, has begun and is not complete.
+    var isInsideHead: Bool { isBlockOpen || isHeadFrame && skipped > 0 }
+
     /// DATA of this size was sent, or a response: the peer has reason to send WINDOW_UPDATE and PING.
     mutating func dataSent(_ count: Int) {
         glitches.give(2 &+ count >> 11)
@@ -91,12 +97,14 @@ struct FrameMeter: Sendable {
 
     private mutating func weigh(_ type: UInt8, _ flags: UInt8, length: Int, now: UInt64) throws(HTTP2Error) {
         var cost = 1
+        isHeadFrame = type == Frame.headers || type == Frame.continuation
         switch type {
         case Frame.data:
             // Nothing but a message's end can be worth a frame that holds next to nothing.
             let isTiny = length <= 4 || flags & Frame.padded != 0 && length < 256
             cost = isTiny && flags & Frame.endStream == 0 ? 1 : 0
         case Frame.headers:
+            isBlockOpen = flags & Frame.endHeaders == 0
             glitches.give(4)
             cost = 0
             continuations = 0
@@ -108,6 +116,7 @@ struct FrameMeter: Sendable {
         case Frame.settings:
             cost = 5
         case Frame.continuation:
+            isBlockOpen = flags & Frame.endHeaders == 0
             continuations &+= 1
             blockBytes &+= length
             guard continuations <= continuationsMax, blockBytes <= blockBytesMax else { throw .headerBlockTooLarge }

@@ -194,6 +194,9 @@ package final class HTTP2Session {
     // MARK: The connection
 
     /// Streams that are not closed.
+    /// A head, or the client's preface, has begun to arrive and is not complete.
+    package var isInsideHead: Bool { state.meter.isInsideHead }
+
     package var activeStreams: Int { state.table.count }
 
     /// First step of a graceful end (RFC 9113 §6.8): a GOAWAY that refuses nothing yet.
