@@ -163,20 +163,6 @@ import Testing
         #expect(pair.upstream.executions == 14)
     }
 
-    @Test("an upstream connection that was paused for a slow client serves the next request")
-    func pausedConnectionsResume() throws {
-        let pair = try Pair { request in
-            request.target == "/large" ? .answer(body: [UInt8](repeating: 0x61, count: 8 << 20)) : .answer()
-        }
-        let slow = try RawClient(pair.proxy.address)
-        try slow.send(Request.get("/large"))
-        // The service's last octets come while the client has read nothing of the first ones.
-        try poll("the service has answered") { pair.upstream.requests.count == 1 ? true : nil }
-        #expect(try slow.response(to: "GET").body.count == 8 << 20)
-        for index in 0..<3 { #expect(try pair.proxy.send(Request.get("/\(index)")).status == 200) }
-        #expect(pair.upstream.connectionCount <= 2)
-    }
-
     @Test("an idle upstream connection is closed after the upstream's keepalive_timeout")
     func upstreamKeepaliveTimeout() throws {
         let pair = try Pair(configure: { $0.upstream = "keepalive_timeout 200ms;" })
