@@ -55,7 +55,13 @@ struct TLSServer {
         limits: TransportLimits = .init(),
         _ configure: @escaping @Sendable (TLSChannel) -> Void = { _ in }
     ) throws {
-        let context = try TLSServerContext(options, tickets: tickets)
+        try self.init(TLSServerContext(options, tickets: tickets), limits: limits, configure)
+    }
+
+    init(
+        _ context: TLSServerContext, limits: TransportLimits = .init(),
+        _ configure: @escaping @Sendable (TLSChannel) -> Void = { _ in }
+    ) throws {
         self.context = context
         harness = try Harness(limits: limits)
         address = try harness.listen { [events, channels] worker in
@@ -72,7 +78,11 @@ struct TLSServer {
     static func closing(
         _ options: TLSServerContext.Options, tickets: TLSTicketKeys = TLSTicketKeys()
     ) throws -> TLSServer {
-        try TLSServer(options, tickets: tickets) { channel in
+        try closing(TLSServerContext(options, tickets: tickets))
+    }
+
+    static func closing(_ context: TLSServerContext) throws -> TLSServer {
+        try TLSServer(context) { channel in
             channel.act = { channel, event in
                 switch event {
                 case .received:
