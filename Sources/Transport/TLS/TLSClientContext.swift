@@ -1,3 +1,4 @@
+internal import CLinux
 internal import COpenSSL
 
 /// libssl's work towards one upstream: whom to trust, what to show, which sessions to resume. Shared by all workers.
@@ -17,14 +18,21 @@ package final class TLSClientContext: Sendable {
     package let options: Options
     private let current: Locked<TLSClientGeneration>
 
-    package init(_ options: Options) throws(TLSError) {
+    private let clock: @Sendable () -> Int64
+
+    /// - Parameter clock: seconds since the UNIX epoch.
+    package init(
+        _ options: Options, clock: @escaping @Sendable () -> Int64 = { Int64(cl_wall_milliseconds() / 1000) }
+    ) throws(TLSError) {
         self.options = options
+        self.clock = clock
         current = Locked(try TLSClientGeneration(options))
     }
 
     /// Reads the same files again, for the connections from here on; on an error those in use stay.
     package func reload() throws(TLSError) {
         let next = try TLSClientGeneration(options)
+        if let problem = next.validity?.problem(now: clock()) { throw problem }
         let before = current.withLock { current in
             let before = current
             current = next
@@ -32,6 +40,15 @@ package final class TLSClientContext: Sendable {
         }
         _ = consume before
     }
+
+    /// What is wrong with our own certificate and does not keep it from being shown, as for `TLSServerContext`.
+    package var warnings: [TLSError] {
+        let generation = generation
+        return [generation.validity?.problem(now: clock()), generation.exposure].compactMap { $0 }
+    }
+
+    /// Of our own certificate.
+    package var expiry: TLSExpiry? { generation.expiry }
 
     var generation: TLSClientGeneration { current.withLock { $0 } }
 }
@@ -50,6 +67,9 @@ final class TLSClientGeneration: Sendable {
 
     let context: TLSContextHandle
     let options: TLSClientContext.Options
+    let validity: TLSValidity?
+    let exposure: TLSError?
+    let expiry: TLSExpiry?
     /// SSL_SESSION pointers, each with a reference that is ours.
     private let sessions = Locked(Sessions())
 
@@ -69,7 +89,12 @@ final class TLSClientGeneration: Sendable {
         } else {
             SSL_CTX_set_verify(pointer, SSL_VERIFY_NONE, nil)
         }
-        if let files = options.certificate { try TLSCredential(files).use(in: handle) }
+        let credential: TLSCredential?
+        if let files = options.certificate { credential = try .init(files) } else { credential = nil }
+        try credential?.use(in: handle)
+        validity = credential?.validity
+        exposure = credential?.exposure
+        expiry = credential?.expiry
         let protocols = options.alpn.flatMap { [UInt8($0.rawValue.utf8.count)] + $0.rawValue.utf8 }
         // Gives 0 for success.
         guard protocols.isEmpty || SSL_CTX_set_alpn_protos(pointer, protocols, UInt32(protocols.count)) == 0 else {

@@ -43,6 +43,8 @@ struct TLSCredential {
     let names: [[UInt8]]
     let notBefore: Int64
     let notAfter: Int64
+    /// That every user can read the key.
+    let exposure: TLSError?
     /// EVP_PKEY_RSA and so on: a context holds one certificate of each type.
     let keyType: Int32
 
@@ -55,7 +57,7 @@ struct TLSCredential {
     init(_ files: TLSCertificateFiles) throws(TLSError) {
         self.files = files
         chain = try TLSFile.certificates(in: TLSFile.read(files.chainPath), path: files.chainPath)
-        var octets = try TLSFile.read(files.keyPath)
+        var (octets, mode) = try TLSFile.readWithMode(files.keyPath)
         defer { octets.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) } }
         key = PrivateKey(try TLSFile.privateKey(in: octets, path: files.keyPath))
         let leaf = chain[0].pointer
@@ -67,6 +69,13 @@ struct TLSCredential {
                 advice: "name the pair that belongs together; the server's own certificate must stand first in its file"
             )
         }
+        exposure =
+            mode & 0o006 == 0
+            ? nil
+            : TLSError(
+                kind: .exposedKey, path: files.keyPath,
+                problem: "the private key is open to every user of this machine (mode \(String(mode, radix: 8)))",
+                advice: "chmod 600, or 640 with a group of its own")
         keyType = EVP_PKEY_get_base_id(key.pointer)
         names = X509Reading.serverNames(leaf)
         notBefore = X509Reading.seconds(X509_get0_notBefore(leaf)) ?? .min

@@ -11,6 +11,8 @@ package struct TLSError: Error, Sendable, Equatable, CustomStringConvertible {
         case mismatch
         case encryptedKey
         case expired
+        /// A warning: every user of the machine can read the key.
+        case exposedKey
         /// Key, signature or parameters are weaker than security level 2 allows.
         case weak
         /// libssl refused, or there is no memory.

@@ -16,6 +16,11 @@ enum TLSFile {
     static let bytesMax = 1 << 20
 
     static func read(_ path: String) throws(TLSError) -> [UInt8] {
+        try readWithMode(path).octets
+    }
+
+    /// With the file's permissions.
+    static func readWithMode(_ path: String) throws(TLSError) -> (octets: [UInt8], mode: Int) {
         func unreadable(_ result: Int) -> TLSError {
             let error = Errno(result: result)
             let advice =
@@ -45,7 +50,7 @@ enum TLSFile {
                 kind: .malformed, path: path, problem: "is larger than \(bytesMax) octets",
                 advice: "it should hold certificates or a key in PEM, and nothing else")
         }
-        return octets
+        return (octets, max(0, cl_file_mode(Int32(descriptor))))
     }
 
     /// All certificates, at least one.

@@ -61,8 +61,11 @@ package final class TLSServerContext: Sendable {
     }
 
     /// What is wrong and does not keep the listener from serving: certificates that have expired, or are not valid
-    /// yet.
-    package var warnings: [TLSError] { generation.validityProblems(now: clock()) }
+    /// yet, keys that every user can read.
+    package var warnings: [TLSError] {
+        let generation = generation
+        return generation.validityProblems(now: clock()) + generation.exposures
+    }
 
     package var expiries: [TLSExpiry] { generation.expiries }
 

@@ -7,6 +7,7 @@ final class TLSServerGeneration: Sendable {
     let expiries: [TLSExpiry]
     let clock: @Sendable () -> Int64
     private let validity: [TLSValidity]
+    let exposures: [TLSError]
     private let names: ServerNameTable<TLSContextHandle>
     /// Of the first certificate.
     let standard: TLSContextHandle
@@ -59,6 +60,7 @@ final class TLSServerGeneration: Sendable {
         let all = groups.flatMap { $0 }
         expiries = all.map(\.expiry)
         validity = all.map(\.validity)
+        exposures = all.compactMap(\.exposure)
     }
 
     func validityProblems(now: Int64) -> [TLSError] { validity.compactMap { $0.problem(now: now) } }
