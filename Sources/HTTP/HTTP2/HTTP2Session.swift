@@ -33,6 +33,7 @@ package final class HTTP2Session {
         let slot = state.table.insert(.upgraded)
         state.table.slots[slot].isAnnounced = true
         state.table.slots[slot].hasRemoteEnded = true
+        state.meter.upgraded()
         guard library.submitSettings(.server, limits) else { throw .internalFailure }
     }
 
@@ -84,7 +85,7 @@ package final class HTTP2Session {
     /// Queues the GOAWAY that goes with an error.
     private func end(_ error: HTTP2Error) -> HTTP2Error {
         state.failure = error
-        library.terminate(error == .internalFailure ? .internalError : .enhanceYourCalm)
+        library.terminate(error.code)
         return error
     }
 

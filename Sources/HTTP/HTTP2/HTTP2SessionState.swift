@@ -100,6 +100,7 @@ final class HTTP2SessionState {
         block.finish(&requestInProgress, ends: ends)
         let id = table.slots[slot].id
         if let fault = block.fault { return fail(slot, fault) }
+        meter.requestReceived()
         table.slots[slot].isAnnounced = true
         if requestHeadsUsed == requestHeads.count { requestHeads.append(RequestHead()) }
         swap(&requestHeads[requestHeadsUsed], &requestInProgress)
