@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["CLinux", "Idempotency"], path: "Tests/TestSupport"),
         .testTarget(name: "IdempotencyTests", dependencies: ["Idempotency", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport"]),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport", "CLinux", "COpenSSL"]),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
         .testTarget(
