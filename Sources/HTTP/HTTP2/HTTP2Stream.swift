@@ -24,6 +24,8 @@ struct HTTP2Stream {
     var hasLocalEnded = false
     /// The queue was above `drainedBytes` since `drained` was told.
     var isDrainDue = false
+    /// The library waits to be told that there is DATA.
+    var isDeferred = false
     /// A final response's head has arrived, or was sent.
     var hasFinalHead = false
     /// Client: the request's head is in a frame.

@@ -74,10 +74,10 @@ private final class HTTP2FuzzPeer {
         }
     }
 
-    /// The peer has made a mistake, of whatever kind.
+    /// The peer has made a mistake, of whatever kind, or has ended the connection.
     var hasFailed: Bool {
         _ = peer.output()
-        return peer.error != nil || peer.session.goAwaySent != nil
+        return peer.session.isFinished || peer.error != nil || peer.session.goAwaySent != nil
             || peer.told.contains { if case .reset(_, _, by: .session) = $0 { true } else { false } }
     }
 
