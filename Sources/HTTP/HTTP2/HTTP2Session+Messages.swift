@@ -18,6 +18,13 @@ extension HTTP2Session {
         check(library.submit(.response(stream, ends: ends), &head, fieldLines, more), stream)
     }
 
+    /// Wants no more of a request's body: what comes is given back to the connection and not told, and once the answer
+    /// is complete the client is told to stop (RST_STREAM with NO_ERROR, RFC 9113 §8.1). The stream ends with `closed`.
+    package func discardBody(_ stream: HTTP2StreamID) {
+        if box.state.discard(stream) { library.reset(stream, .noError) }
+        settle()
+    }
+
     // MARK: Client
 
     /// A request can be sent now: the peer takes streams, and there are ids left.

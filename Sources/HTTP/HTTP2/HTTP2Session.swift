@@ -10,7 +10,7 @@ package final class HTTP2Session {
 
     package let limits: HTTP2Limits
     package let role: Role
-    let box: HTTP2SessionState.Box
+    let box: HTTP2StateBox
     let library: Nghttp2Session
     /// Reused by every head that is sent.
     var head = OutboundHead()
@@ -41,7 +41,7 @@ package final class HTTP2Session {
     }
 
     private init(opening role: Role, _ limits: HTTP2Limits) throws(HTTP2Error) {
-        let box = HTTP2SessionState.Box(HTTP2SessionState(role: role, limits: limits))
+        let box = HTTP2StateBox(HTTP2SessionState(role: role, limits: limits))
         guard let library = Nghttp2Session(role, limits, box) else { throw .internalFailure }
         self.role = role
         self.limits = limits
@@ -95,7 +95,7 @@ package final class HTTP2Session {
 
     /// Does what the callbacks have found to be done; whether there was anything.
     @discardableResult
-    private func settle() -> Bool {
+    func settle() -> Bool {
         var isChanged = false
         if !box.state.pendingResets.isEmpty {
             for reset in box.state.pendingResets { library.reset(reset.stream, reset.code) }

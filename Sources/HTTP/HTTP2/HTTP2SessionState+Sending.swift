@@ -76,6 +76,16 @@ extension HTTP2SessionState {
         return true
     }
 
+    /// The rest of a request's body is not wanted; whether the stream can be reset at once.
+    mutating func discard(_ id: HTTP2StreamID) -> Bool {
+        guard let slot = table.slot(of: id), role == .server else { return false }
+        connectionCredit += table.slots[slot].unreturned
+        table.slots[slot].unreturned = 0
+        table.slots[slot].isDiscarding = true
+        table.slots[slot].isDone = true
+        return table.slots[slot].hasLocalEnded && !table.slots[slot].hasRemoteEnded
+    }
+
     /// How much of `count` octets, which the caller has taken, goes back to the windows.
     mutating func giveBack(_ id: HTTP2StreamID, _ count: Int) -> Int {
         guard let slot = table.slot(of: id) else { return 0 }

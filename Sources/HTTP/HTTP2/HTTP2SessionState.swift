@@ -2,17 +2,8 @@
 /// returned.
 ///
 /// Most methods are called from within the library's callbacks. They only record: events for the caller, and what is to
-/// be done afterwards. A struct in a box, so that a callback costs one exclusive access and not one for each property.
+/// be done afterwards.
 struct HTTP2SessionState {
-    /// Gives the state an address that the callbacks can have.
-    final class Box {
-        var state: HTTP2SessionState
-
-        init(_ state: HTTP2SessionState) {
-            self.state = state
-        }
-    }
-
     let role: HTTP2Session.Role
     let limits: HTTP2Limits
 
@@ -110,7 +101,7 @@ struct HTTP2SessionState {
         block.finish(&requestInProgress, ends: ends)
         let id = table.slots[slot].id
         if let fault = block.fault { return fail(slot, fault) }
-        meter.requestReceived()
+        meter.headReceived()
         table.slots[slot].isAnnounced = true
         if requestHeadsUsed == requestHeads.count { requestHeads.append(RequestHead()) }
         swap(&requestHeads[requestHeadsUsed], &requestInProgress)
@@ -121,7 +112,10 @@ struct HTTP2SessionState {
     private mutating func responseReceived(_ slot: Int, ends: Bool) {
         let isHead = table.slots[slot].isHead
         block.finish(&responseInProgress, isAnswerToHead: isHead, ends: ends)
-        if !responseInProgress.isInformational { table.slots[slot].hasFinalHead = true }
+        if !responseInProgress.isInformational {
+            table.slots[slot].hasFinalHead = true
+            meter.headReceived()
+        }
         if let fault = block.fault { return fail(slot, fault) }
         guard table.slots[slot].isAnnounced else { return }
         if responseHeadsUsed == responseHeads.count { responseHeads.append(ResponseHead()) }
@@ -151,6 +145,7 @@ struct HTTP2SessionState {
         case .refused(let error):
             if role == .server {
                 table.slots[slot].isAnnounced = true
+                table.slots[slot].isDone = true
                 events.append(.malformed(id, error))
             } else {
                 if table.slots[slot].isAnnounced { events.append(.malformed(id, error)) }
@@ -188,16 +183,13 @@ struct HTTP2SessionState {
 
     mutating func streamClosed(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode) {
         guard let slot = table.slot(of: id) else { return }
-        let stream = table.slots[slot]
-        connectionCredit += stream.unreturned
+        connectionCredit += table.slots[slot].unreturned
+        let isAnnounced = table.slots[slot].isAnnounced
+        let isByPeer = table.slots[slot].isResetByPeer || goAwayReceived.map { id > $0 } ?? false
+        let isComplete = table.slots[slot].hasLocalEnded && table.slots[slot].isRemoteDone && code == .noError
         table.remove(slot)
-        guard stream.isAnnounced else { return }
-        if stream.hasRemoteEnded, stream.hasLocalEnded, !stream.isResetByPeer, code == .noError {
-            events.append(.closed(id))
-        } else {
-            let isPeers = stream.isResetByPeer || goAwayReceived.map { id > $0 } ?? false
-            events.append(.reset(id, code, by: isPeers ? .peer : .session))
-        }
+        guard isAnnounced else { return }
+        events.append(isComplete && !isByPeer ? .closed(id) : .reset(id, code, by: isByPeer ? .peer : .session))
     }
 
     mutating func goAwayArrived(lastStream: HTTP2StreamID, _ code: HTTP2ErrorCode) {
@@ -257,11 +249,14 @@ struct HTTP2SessionState {
     mutating func messageFrameSent(_ id: HTTP2StreamID, isHead: Bool, ends: Bool) {
         guard let slot = table.slot(of: id) else { return }
         if isHead, role == .client { table.slots[slot].isHeadSent = true }
-        if ends { table.slots[slot].hasLocalEnded = true }
+        guard ends else { return }
+        table.slots[slot].hasLocalEnded = true
+        // RFC 9113 §8.1: the answer is complete, what is left of the request is not wanted.
+        if table.slots[slot].isDone, !table.slots[slot].hasRemoteEnded { pendingResets.append((id, .noError)) }
     }
 
     mutating func resetSent(_ id: HTTP2StreamID) {
-        if let slot = table.slot(of: id), table.slots[slot].isResetByCaller { return }
+        if let slot = table.slot(of: id), table.slots[slot].isResetByCaller || table.slots[slot].isDone { return }
         if !meter.resetSent(now: now) { failure = failure ?? .tooManyResets }
     }
 

@@ -10,7 +10,7 @@ struct Nghttp2Session: ~Copyable {
     private let session: OpaquePointer
 
     /// Nil: out of memory.
-    init?(_ role: HTTP2Session.Role, _ limits: HTTP2Limits, _ box: HTTP2SessionState.Box) {
+    init?(_ role: HTTP2Session.Role, _ limits: HTTP2Limits, _ box: HTTP2StateBox) {
         var options: OpaquePointer?
         var callbacks: OpaquePointer?
         defer {
@@ -22,7 +22,7 @@ struct Nghttp2Session: ~Copyable {
         else { return nil }
         unsafe Self.set(options, limits)
         unsafe Self.set(callbacks)
-        let userData = unsafe Unmanaged.passUnretained(box).toOpaque()
+        let userData = unsafe UnsafeMutableRawPointer(box.pointer)
         var created: OpaquePointer?
         let result =
             role == .server
@@ -94,7 +94,7 @@ extension Nghttp2Session {
         case all, prefaceExpected, failed
     }
 
-    func receive(_ octets: Span<UInt8>, _ box: HTTP2SessionState.Box) -> Received {
+    func receive(_ octets: Span<UInt8>, _ box: HTTP2StateBox) -> Received {
         unsafe octets.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return .all }
             box.state.inputStart = UInt(bitPattern: start)
@@ -109,7 +109,7 @@ extension Nghttp2Session {
     }
 
     /// Appends the next frames to the state's output.
-    func write(_ box: HTTP2SessionState.Box) -> Written {
+    func write(_ box: HTTP2StateBox) -> Written {
         var start: UnsafePointer<UInt8>?
         let count = unsafe nghttp2_session_mem_send(session, &start)
         guard count >= 0 else { return .failed }
@@ -301,6 +301,33 @@ struct OutboundHead {
     }
 }
 
+/// Gives a session's state an address that the callbacks can have.
+///
+/// A class with one stored property would do, at the price of a dynamic check for exclusive access with every field
+/// that arrives. It holds without: a callback runs inside a call of the library, its body calls neither the library nor
+/// anything else that knows the box, and the driver is in no access when it calls the library.
+@safe
+final class HTTP2StateBox {
+    fileprivate let pointer: UnsafeMutablePointer<HTTP2SessionState>
+
+    init(_ state: HTTP2SessionState) {
+        unsafe pointer = .allocate(capacity: 1)
+        unsafe pointer.initialize(to: state)
+    }
+
+    deinit {
+        unsafe pointer.deinitialize(count: 1)
+        unsafe pointer.deallocate()
+    }
+
+    var state: HTTP2SessionState {
+        @inline(__always)
+        _read { yield unsafe pointer.pointee }
+        @inline(__always)
+        _modify { yield unsafe &pointer.pointee }
+    }
+}
+
 // MARK: Callbacks
 
 /// Runs `body` with the state that a callback was given.
@@ -309,7 +336,7 @@ private func withState<Result>(
     _ userData: UnsafeMutableRawPointer?, or missing: Result, _ body: (inout HTTP2SessionState) -> Result
 ) -> Result {
     guard let userData = unsafe userData else { return missing }
-    return unsafe Unmanaged<HTTP2SessionState.Box>.fromOpaque(userData)._withUnsafeGuaranteedRef { body(&$0.state) }
+    return unsafe body(&userData.assumingMemoryBound(to: HTTP2SessionState.self).pointee)
 }
 
 extension Nghttp2Session {
