@@ -19,6 +19,9 @@ struct FrameMeter: Sendable {
     /// The header block that is open, on the wire.
     private var blockBytes = 0
     private var continuations: UInt32 = 0
+    /// END_HEADERS of the last HEADERS is still to come, or the frame's own payload.
+    private var isBlockOpen = false
+    private var isHeadFrame = true
 
     private var glitches: TokenBucket
     private var resets: TokenBucket
@@ -50,6 +53,7 @@ struct FrameMeter: Sendable {
         }
 
         var endsStream: Bool { flags & 0x1 != 0 }
+        var endsHeaders: Bool { flags & 0x4 != 0 }
         var isPadded: Bool { flags & 0x8 != 0 }
     }
 
@@ -90,6 +94,9 @@ struct FrameMeter: Sendable {
             try weigh(frame, now: now)
         }
     }
+
+    /// A head, or the preface, has begun and is not complete.
+    var isInsideHead: Bool { isBlockOpen || isHeadFrame && skipped > 0 }
 
     /// Adds octets to `partial` until it holds `count`; false when more are needed.
     private mutating func collect(_ count: Int, _ input: Span<UInt8>, _ index: inout Int) -> Bool {
@@ -141,6 +148,7 @@ struct FrameMeter: Sendable {
 
     private mutating func weigh(_ frame: Frame, now: UInt64) throws(HTTP2Error) {
         var cost = 1
+        isHeadFrame = frame.type == Frame.headers || frame.type == Frame.continuation
         switch frame.type {
         case Frame.data:
             // Nothing but a message's end can be worth a frame that holds next to nothing.
@@ -150,6 +158,7 @@ struct FrameMeter: Sendable {
                 throw .protocolViolation(code)
             }
         case Frame.headers:
+            isBlockOpen = !frame.endsHeaders
             continuations = 0
             blockBytes = frame.length
             guard blockBytes <= blockBytesMax else { throw .headerBlockTooLarge }
@@ -170,6 +179,7 @@ struct FrameMeter: Sendable {
         case Frame.settings:
             cost = 5
         case Frame.continuation:
+            isBlockOpen = !frame.endsHeaders
             continuations &+= 1
             blockBytes &+= frame.length
             guard continuations <= continuationsMax, blockBytes <= blockBytesMax else { throw .headerBlockTooLarge }

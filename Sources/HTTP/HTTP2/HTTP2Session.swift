@@ -196,6 +196,9 @@ package final class HTTP2Session {
 
     // MARK: The connection
 
+    /// A head, or the client's preface, has begun to arrive and is not complete.
+    package var isInsideHead: Bool { box.state.meter.isInsideHead }
+
     /// Streams that are not closed.
     package var activeStreams: Int { box.state.table.count }
 
