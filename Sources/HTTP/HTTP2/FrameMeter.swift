@@ -125,8 +125,8 @@ struct FrameMeter: Sendable {
         glitches.give(2 &+ count >> 11)
     }
 
-    /// A request was taken on: that is what frames are for.
-    mutating func requestReceived() {
+    /// A request, or the final head of its response: that is what frames are for.
+    mutating func headReceived() {
         glitches.give(5)
     }
 

@@ -246,6 +246,30 @@ struct HTTP2AbuseTests {
         #expect(result.1 == nil)
     }
 
+    @Test("Many requests and responses, as fast as they come, are no abuse; endless 1xx are")
+    func legitimate() {
+        let client = HTTP2Peer(.client)
+        let server = HTTP2Peer(.server)
+        for index in 0..<5000 {
+            guard let id = client.request(index % 2 == 0 ? "GET" : "POST", ends: index % 2 == 0) else {
+                Issue.record("\(index)")
+                return
+            }
+            if index % 2 == 1 { client.session.endStream(id, trailerLines: Array("A: b\r\n".utf8)) }
+            server.receive(client.output())
+            server.respond(id, ends: index % 3 == 0)
+            if index % 3 != 0 { server.session.endStream(id, trailerLines: Array("C: d\r\n".utf8)) }
+            client.receive(server.output())
+        }
+        #expect(client.error == nil && server.error == nil && client.session.activeStreams == 0)
+        _ = client.request()
+        _ = client.output()
+        while client.error == nil, client.told.count < 100_000 {
+            client.receive(Frames.headers(10_001, [(":status", "102")], ends: false))
+        }
+        #expect(client.error == .tooManyGlitches)
+    }
+
     @Test("B11: streams beyond the limit are refused and nothing of them told")
     func concurrency() {
         // Before the client can know the limit.

@@ -204,6 +204,30 @@ struct HTTP2ConnectionTests {
         #expect(client.session.queuedOctets(second) == 0 && client.error == nil && server.error == nil)
     }
 
+    @Test("An answer without the body: the rest is discarded, then the client told to stop", arguments: [true, false])
+    func discardedBody(_ isAnsweredFirst: Bool) throws {
+        server.consumes = false
+        let id = try #require(client.request("POST", ends: false))
+        client.send(id, String(repeating: "x", count: 10_000))
+        exchange(client, server)
+        if !isAnsweredFirst { server.session.discardBody(id) }
+        client.send(id, "more")
+        exchange(client, server)
+        let count = server.told.count
+        server.respond(id, 413, ends: false)
+        server.send(id, "no")
+        server.session.endStream(id)
+        if isAnsweredFirst {
+            exchange(client, server)
+            #expect(client.session.activeStreams == 1)
+            server.session.discardBody(id)
+        }
+        exchange(client, server)
+        #expect(server.told.dropFirst(count) == [.closed(id)])
+        #expect(client.told.suffix(2) == [.ended(id, trailers: ""), .reset(id, .noError, by: .peer)])
+        #expect(client.session.activeStreams == 0 && server.session.activeStreams == 0)
+    }
+
     @Test("B18: the two steps of a graceful end")
     func shutdown() throws {
         let first = try #require(client.request("POST", ends: false))
