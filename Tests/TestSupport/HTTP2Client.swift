@@ -96,6 +96,11 @@ package final class HTTP2Client: Sendable {
         HTTP2Ending(try run("head_received", stream: stream, until: deadline))
     }
 
+    /// Waits for an interim answer, or the end.
+    package func interim(on stream: Int, until deadline: Deadline = .standard) throws -> HTTP2Ending {
+        HTTP2Ending(try run("interim_received", stream: stream, until: deadline))
+    }
+
     package func body(on stream: Int, atLeast count: Int, until deadline: Deadline = .standard) throws -> HTTP2Ending {
         HTTP2Ending(try run("body_received", stream: stream, until: deadline) { $0.count = count })
     }

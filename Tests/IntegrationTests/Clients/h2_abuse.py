@@ -241,7 +241,9 @@ def windows(target, one, streams=120):
         if not wire.until(lambda: wire.window >= 61440 or wire.is_over(), 3):
             stuck += 1
             break
-        one(wire)
+        if one(wire) is False:
+            stuck += 1
+            break
         wire.receive(0)
     wire.barrier()
     wire.until(lambda: wire.window >= full, 0.5)
@@ -299,7 +301,7 @@ def window_refused(target, count):
         for _ in range(15):
             if wire.window >= 4096 and wire.stream_window(stream) >= 4096:
                 wire.send_data(stream, bytes(4096))
-        wire.until(lambda: stream in wire.ended or stream in wire.resets or wire.is_over())
+        return wire.until(lambda: stream in wire.ended or stream in wire.resets or wire.is_over())
     return windows(target, one)
 
 
@@ -311,7 +313,7 @@ def window_malformed(target, count):
         for _ in range(15):
             if wire.window >= 4096 and wire.stream_window(stream) >= 4096:
                 wire.send_data(stream, bytes(4096))
-        wire.until(lambda: stream in wire.resets or stream in wire.ended or wire.is_over())
+        return wire.until(lambda: stream in wire.resets or stream in wire.ended or wire.is_over())
     return windows(target, one)
 
 
@@ -323,7 +325,7 @@ def window_length(target, count):
         for _ in range(15):
             if wire.window >= 4096 and wire.stream_window(stream) >= 4096:
                 wire.send_data(stream, bytes(4096))
-        wire.until(lambda: stream in wire.resets or stream in wire.ended or wire.is_over())
+        return wire.until(lambda: stream in wire.resets or stream in wire.ended or wire.is_over())
     return windows(target, one)
 
 

@@ -558,6 +558,11 @@ class ClientSession(Session):
         await self.until(lambda: answer.status is not None or self.is_over(answer))
         return answer.report(self)
 
+    async def interim_received(self, command):
+        answer = self.answers[command["stream"]]
+        await self.until(lambda: answer.interim or answer.status is not None or self.is_over(answer))
+        return answer.report(self)
+
     async def body_received(self, command):
         answer = self.answers[command["stream"]]
         await self.until(lambda: len(answer.body) >= command["count"] or self.is_over(answer))
