@@ -226,20 +226,6 @@ extension Golden {
             1 error
             """),
         Golden(
-            "plannedBlock",
-            """
-            listen 127.0.0.1:8443 { tls { certificate /x; key /y; } }
-            upstream a { server http://a:80; }
-            route / { upstream a; }
-
-            """,
-            """
-            proxy.conf:1:25: error: directive 'tls' is not supported in this version
-                1 | listen 127.0.0.1:8443 { tls { certificate /x; key /y; } }
-                  |                         ^~~
-            1 error
-            """),
-        Golden(
             "plannedStore",
             """
             listen 127.0.0.1:8080;

@@ -67,6 +67,7 @@ extension ModelBuilder {
         return switch values.text(0) {
         case "header": .header(name.lowercased())
         case "cookie": .cookie(name)
+        case "client_cert": .clientCertificate(name == "san" ? .alternativeNames : .subject)
         case "none": .none
         default: .standard
         }
@@ -173,6 +174,12 @@ extension ModelBuilder {
     }
 
     private mutating func checkPolicy(_ policy: Policy, _ block: CheckedBlock) {
+        let asks = configuration.listeners.contains { ($0.tls?.clientCertificates ?? .off) != .off }
+        if case .clientCertificate = policy.scope, !asks, let scope = block.given("scope") {
+            log.warning(
+                scope.place(0), "'scope client_cert', and no listener asks clients for a certificate",
+                hint: "every request is refused; add 'client_certificate required FILE;' to a listener's 'tls'")
+        }
         if let limit = block.given("request_body_limit"),
             UInt64(policy.requestBodyBytesMax) > configuration.limits.bodyMemoryBytesMax
         {
