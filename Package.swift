@@ -19,7 +19,7 @@ let package = Package(
         .target(name: "HTTP", dependencies: ["CNghttp2"]),
         .target(name: "Transport", dependencies: ["CLinux", "COpenSSL"]),
         .target(name: "Observability", dependencies: ["CLinux"]),
-        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "CSQLite"]),
+        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "COpenSSL", "CSQLite"]),
         .target(name: "Proxy", dependencies: ["HTTP", "Transport", "Idempotency", "Observability"]),
         .target(name: "Configuration", dependencies: ["Idempotency", "CLinux"]),
         .executableTarget(

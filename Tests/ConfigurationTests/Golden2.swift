@@ -78,6 +78,25 @@ extension Golden {
             1 error
             """),
         Golden(
+            "keyPointerWildcard",
+            """
+            listen 127.0.0.1:80;
+            upstream a { server http://a; }
+            route / {
+                upstream a;
+                idempotency {
+                    key json /items/*/id;
+                }
+            }
+
+            """,
+            """
+            proxy.conf:6:18: error: '/items/*/id' can match several values; a key pointer names one
+                6 |         key json /items/*/id;
+                  |                  ^~~~~~~~~~~
+            1 error
+            """),
+        Golden(
             "coveredGET",
             """
             listen 127.0.0.1:8080;

@@ -153,7 +153,7 @@ import Testing
 }
 
 /// What opening the files finds stands where they are named.
-@Suite struct TLSInspectionTests {
+@Suite struct FileInspectionTests {
     private let text = """
         listen 127.0.0.1:1 {
             tls { certificate /c1; certificate /c2; key /k1; key /k2; client_certificate required /ca; }
@@ -164,7 +164,7 @@ import Testing
         """
 
     @Test func findingsStandWhereTheFileIsNamed() {
-        let inspection = TLSInspection(
+        let inspection = FileInspection(
             certificate: { pair in
                 switch pair.chainPath {
                 case "/c1":
@@ -176,7 +176,7 @@ import Testing
                 path == "/bad" ? [.init(.chain, "holds no certificate", hint: "PEM is expected")] : []
             }
         )
-        let checked = Configuration.check(Array(text.utf8), name: "p", files: .fake(), tls: inspection)
+        let checked = Configuration.check(Array(text.utf8), name: "p", files: .fake(), inspection: inspection)
         #expect(checked.configuration == nil)
         #expect(
             checked.diagnostics.report == """
@@ -200,9 +200,9 @@ import Testing
     }
 
     @Test func warningsFailNothing() throws {
-        let inspection = TLSInspection(
+        let inspection = FileInspection(
             certificate: { _ in [.init(.key, "can be read by others", isWarning: true)] }, authorities: { _ in [] })
-        let checked = Configuration.check(Array(text.utf8), name: "p", files: .fake(), tls: inspection)
+        let checked = Configuration.check(Array(text.utf8), name: "p", files: .fake(), inspection: inspection)
         #expect(checked.configuration != nil && checked.diagnostics.count == 3)
     }
 

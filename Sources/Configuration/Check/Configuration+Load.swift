@@ -29,13 +29,13 @@ package struct CheckedConfiguration: Sendable {
 extension Configuration {
     /// Reads the file and all it includes.
     ///
-    /// - Parameter tls: Opens certificates and keys; nil leaves them closed.
+    /// - Parameter inspection: Opens certificates and keys; nil leaves them closed.
     package static func check(
-        path: String, files: ConfigurationFiles = .system, tls: TLSInspection? = nil
+        path: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
     ) -> CheckedConfiguration {
         switch files.read(path) {
         case .success(let octets):
-            return check(octets, name: path, files: files, tls: tls)
+            return check(octets, name: path, files: files, inspection: inspection)
         case .failure(let failure):
             var log = DiagnosticLog()
             log.error(file: path, "cannot read it: \(failure.message)")
@@ -46,11 +46,11 @@ extension Configuration {
 
     /// Reads `octets` as a file of that name.
     package static func check(
-        _ octets: [UInt8], name: String, files: ConfigurationFiles = .system, tls: TLSInspection? = nil
+        _ octets: [UInt8], name: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
     ) -> CheckedConfiguration {
         var checker = Checker(files: files)
         let top = checker.check(octets, name: name)
-        var builder = ModelBuilder(top: top, log: checker.log, inspection: tls)
+        var builder = ModelBuilder(top: top, log: checker.log, inspection: inspection)
         builder.build()
         let diagnostics = builder.log.diagnostics
         return CheckedConfiguration(
@@ -60,9 +60,9 @@ extension Configuration {
 
     /// The configuration in a file that has no errors, and its warnings and notes.
     package static func load(
-        path: String, files: ConfigurationFiles = .system, tls: TLSInspection? = nil
+        path: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
     ) throws(ConfigurationError) -> (configuration: Configuration, findings: [Diagnostic]) {
-        let checked = check(path: path, files: files, tls: tls)
+        let checked = check(path: path, files: files, inspection: inspection)
         guard let configuration = checked.configuration else {
             throw ConfigurationError(diagnostics: checked.diagnostics)
         }

@@ -7,10 +7,10 @@ struct ModelBuilder {
     var top: CheckedBlock
     var configuration = Configuration()
     /// What opens certificates and keys; nil = nothing does.
-    let inspection: TLSInspection?
+    let inspection: FileInspection?
     private var listenPlaces: [Configuration.Endpoint: SourceRange] = [:]
 
-    init(top: CheckedBlock, log: DiagnosticLog, inspection: TLSInspection? = nil) {
+    init(top: CheckedBlock, log: DiagnosticLog, inspection: FileInspection? = nil) {
         self.top = top
         self.log = log
         self.inspection = inspection

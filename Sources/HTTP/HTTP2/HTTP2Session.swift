@@ -12,6 +12,9 @@ package final class HTTP2Session {
     let state: HTTP2SessionState
     var library: Nghttp2Session
 
+    /// The GOAWAY that goes with `state.failure` is queued.
+    private var isEnding = false
+
     /// How much is processed before the queues' limits are looked at.
     private static let sliceBytes = 16 << 10
 
@@ -33,6 +36,7 @@ package final class HTTP2Session {
         let slot = state.table.insert(.upgraded)
         state.table.slots[slot].isAnnounced = true
         state.table.slots[slot].hasRemoteEnded = true
+        state.meter.upgraded()
         guard library.submitSettings(.server, limits) else { throw .internalFailure }
     }
 
@@ -73,31 +77,47 @@ package final class HTTP2Session {
         case .all: break
         case .prefaceExpected:
             state.failure = .prefaceExpected
+            isEnding = true
             throw .prefaceExpected
         case .failed: throw end(.internalFailure)
         }
         settle()
-        if let failure = state.failure { throw end(failure) }
+        if let failure = state.failure { throw failure }
         if library.queuedFrames > limits.queuedFramesMax { throw end(.outputQueueTooLong) }
     }
 
     /// Queues the GOAWAY that goes with an error.
     private func end(_ error: HTTP2Error) -> HTTP2Error {
         state.failure = error
-        library.terminate(error == .internalFailure ? .internalError : .enhanceYourCalm)
+        isEnding = true
+        library.terminate(error.code)
         return error
     }
 
-    /// Does what the callbacks have found to be done.
-    private func settle() {
+    /// Does what the callbacks have found to be done; whether there was anything.
+    @discardableResult
+    private func settle() -> Bool {
+        var isChanged = false
         if !state.pendingResets.isEmpty {
             for reset in state.pendingResets { library.reset(reset.stream, reset.code) }
             state.pendingResets.removeAll(keepingCapacity: true)
+            isChanged = true
+        }
+        if !state.pendingTrailers.isEmpty {
+            for id in state.pendingTrailers { submitTrailers(id) }
+            state.pendingTrailers.removeAll(keepingCapacity: true)
+            isChanged = true
         }
         if state.connectionCredit > 0 {
             library.consumeConnection(state.connectionCredit)
             state.connectionCredit = 0
+            isChanged = true
         }
+        if let failure = state.failure, !isEnding {
+            _ = end(failure)
+            isChanged = true
+        }
+        return isChanged
     }
 
     // MARK: Events
@@ -134,24 +154,15 @@ package final class HTTP2Session {
             case .some: continue
             case .failed:
                 state.failure = .internalFailure
+                isEnding = true
                 throw .internalFailure
             case .nothing: break
             }
-            if state.isPaused { break }
-            guard submitTrailers() else { break }
+            // What has been found while writing may give more to write.
+            guard !state.isPaused, settle() else { break }
         }
-        _ = submitTrailers()
-        settle()
-        if let failure = state.failure, state.goAwaySent == nil { _ = end(failure) }
+        _ = settle()
         return library.wantsOutput
-    }
-
-    /// Submits the trailers of streams whose DATA is all in frames; whether there were any.
-    private func submitTrailers() -> Bool {
-        guard !state.pendingTrailers.isEmpty else { return false }
-        for id in state.pendingTrailers { submitTrailers(id) }
-        state.pendingTrailers.removeAll(keepingCapacity: true)
-        return true
     }
 
     private func submitTrailers(_ id: HTTP2StreamID) {

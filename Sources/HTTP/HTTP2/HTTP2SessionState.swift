@@ -100,6 +100,7 @@ final class HTTP2SessionState {
         block.finish(&requestInProgress, ends: ends)
         let id = table.slots[slot].id
         if let fault = block.fault { return fail(slot, fault) }
+        meter.requestReceived()
         table.slots[slot].isAnnounced = true
         if requestHeadsUsed == requestHeads.count { requestHeads.append(RequestHead()) }
         swap(&requestHeads[requestHeadsUsed], &requestInProgress)
@@ -218,7 +219,10 @@ final class HTTP2SessionState {
         case .open:
             return queued == 0 ? .deferred : .octets(queued, isLast: false, endsStream: false)
         case .last: return .octets(queued, isLast: true, endsStream: true)
-        case .trailers: return .octets(queued, isLast: true, endsStream: false)
+        case .trailers:
+            // The library sends no empty DATA that does not end the stream, and then `writeData` is not asked.
+            if queued == 0 { pendingTrailers.append(id) }
+            return .octets(queued, isLast: true, endsStream: false)
         case .submitted: return .deferred
         }
     }
@@ -233,7 +237,7 @@ final class HTTP2SessionState {
             table.slots[slot].isDrainDue = false
             if table.slots[slot].isAnnounced { events.append(.drained(id)) }
         }
-        if left == 0, case .trailers = table.slots[slot].ending { pendingTrailers.append(id) }
+        if left == 0, count > 0, case .trailers = table.slots[slot].ending { pendingTrailers.append(id) }
         if output.count >= outputLimit { isPaused = true }
     }
 

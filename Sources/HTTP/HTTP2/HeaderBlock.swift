@@ -27,6 +27,7 @@ struct HeaderBlock: Sendable {
     /// The line of the Cookie field, and its pieces so far when there are more than one.
     private var cookieLine = -1
     private var cookie: [UInt8] = []
+    private var isCookieInPieces = false
 
     mutating func begin(_ kind: Kind, limits: HTTP2Limits) {
         self.kind = kind
@@ -38,6 +39,7 @@ struct HeaderBlock: Sendable {
         hasPath = false
         hasAuthority = false
         cookieLine = -1
+        isCookieInPieces = false
         cookie.removeAll(keepingCapacity: true)
         targetBytesMax = Int(limits.targetBytesMax)
         switch kind {
@@ -151,8 +153,11 @@ struct HeaderBlock: Sendable {
 
     /// RFC 9113 §8.2.3: the pieces of a Cookie become one line again.
     private mutating func joinCookie(_ value: Span<UInt8>, in fields: borrowing FieldSection) {
-        if cookie.isEmpty { cookie.append(span: fields.value(fields.lines[cookieLine])) }
-        cookie.append(literal: "; ")
+        if !isCookieInPieces { cookie.append(span: fields.value(fields.lines[cookieLine])) }
+        isCookieInPieces = true
+        // An empty piece would leave a value that ends with a space.
+        guard value.count > 0 else { return }
+        if !cookie.isEmpty { cookie.append(literal: "; ") }
         cookie.append(span: value)
     }
 
@@ -205,7 +210,7 @@ struct HeaderBlock: Sendable {
     mutating func finish(_ head: inout RequestHead, ends: Bool) {
         head.version = .http2
         guard fault == nil else { return }
-        if cookieLine >= 0, !cookie.isEmpty {
+        if isCookieInPieces {
             head.fields.replace(line: cookieLine, value: cookie.span)
         }
         guard hasMethod else { return fail(.malformed) }

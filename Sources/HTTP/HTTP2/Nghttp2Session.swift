@@ -51,11 +51,12 @@ struct Nghttp2Session: ~Copyable {
         unsafe nghttp2_option_set_max_send_header_block_length(options, 256 << 10)
         unsafe nghttp2_option_set_max_settings(options, 32)
         // `FrameMeter` has these limits, too, and says good-bye. The library's lie behind as a second fence: beyond
-        // them its session ends at once. It counts a CONTINUATION once for each piece that its header arrives in.
+        // them its session ends at once. It counts a CONTINUATION once for each piece that its header arrives in, and
+        // resets by a clock of its own.
         unsafe nghttp2_option_set_max_outbound_ack(options, 4 * Int(limits.queuedFramesMax))
         unsafe nghttp2_option_set_max_continuations(options, 10 * (Int(limits.continuationsMax) + 1))
         unsafe nghttp2_option_set_stream_reset_rate_limit(
-            options, 2 * UInt64(limits.resetBurst), 2 * UInt64(limits.resetsPerSecond))
+            options, 100 * UInt64(limits.resetBurst), 100 * UInt64(limits.resetsPerSecond))
     }
 }
 

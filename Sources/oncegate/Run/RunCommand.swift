@@ -79,7 +79,7 @@ struct RunCommand: ParsableCommand {
                     url: upstream, listen: listen, admin: admin, store: store, certificate: certificate)
             }
             let (configuration, findings) = try Configuration.load(
-                path: config ?? ConfigurationFileOption.defaultPath, tls: .system)
+                path: config ?? ConfigurationFileOption.defaultPath, inspection: .system)
             if !findings.isEmpty { Terminal.error(findings.report) }
             return configuration
         } catch {

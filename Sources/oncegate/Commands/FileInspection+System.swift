@@ -1,9 +1,9 @@
 import Configuration
 import Glibc
 
-extension TLSInspection {
+extension FileInspection {
     /// Opens the files as the proxy does at its start.
-    static let system = TLSInspection(
+    static let system = FileInspection(
         certificate: { certificate in
             var findings: [Finding] = []
             if let problem = problem(reading: certificate.chainPath) { findings.append(Finding(.chain, problem)) }

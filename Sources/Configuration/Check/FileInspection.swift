@@ -1,6 +1,6 @@
-/// Opens the files that TLS settings name. Configuration knows no TLS library: the program gives it what does, and
+/// Opens the files that a configuration names. Configuration knows no TLS library: the program gives it what does, and
 /// tests theirs.
-package struct TLSInspection: Sendable {
+package struct FileInspection: Sendable {
     package struct Finding: Sendable, Equatable {
         /// The file that it is about, of a certificate and its key.
         package enum File: Sendable, Equatable {
