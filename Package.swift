@@ -11,10 +11,11 @@ let package = Package(
     targets: [
         // Module maps and inline shims only.
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
-        .target(name: "Idempotency", dependencies: ["COpenSSL"]),
+        .target(name: "Idempotency", dependencies: ["CLibXML2", "COpenSSL"]),
         .target(name: "HTTP"),
         .target(name: "Transport", dependencies: ["CLinux"]),
         .target(name: "Observability", dependencies: ["CLinux"]),

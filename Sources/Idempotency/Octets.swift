@@ -29,6 +29,16 @@ extension [UInt8] {
         }
     }
 
+    /// Appends an integer in groups of seven bits, the lowest first; all but the last have their high bit set (LEB128).
+    mutating func append(variable integer: Int) {
+        var rest = UInt(bitPattern: integer)
+        while rest >= 0x80 {
+            append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        append(UInt8(rest))
+    }
+
     mutating func append(_ digest: Digest256) {
         append(bigEndian: digest.words.0)
         append(bigEndian: digest.words.1)
@@ -52,6 +62,30 @@ extension Span<UInt8> {
     /// Whether the octets in a range are these.
     func equals(_ other: [UInt8], at range: Range<Int>) -> Bool {
         extracting(range).equals(other.span)
+    }
+
+    /// Whether both are the same ASCII text but for the case of letters. Precondition: `other` is in lower case.
+    func equals(ignoringCase other: StaticString) -> Bool {
+        guard count == other.utf8CodeUnitCount else { return false }
+        for index in indices {
+            // The index is below the literal's count.
+            guard unsafe lowercased(self[index]) == other.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
+    /// Whether the span is the text of a literal.
+    func equals(_ other: StaticString) -> Bool {
+        guard count == other.utf8CodeUnitCount else { return false }
+        for index in indices {
+            // The index is below the literal's count.
+            guard unsafe self[index] == other.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
+    func starts(with other: [UInt8]) -> Bool {
+        count >= other.count && extracting(0..<other.count).equals(other)
     }
 
     /// The position of the first such octet at or after `start`; `count` if there is none.

@@ -1,0 +1,105 @@
+/// Namespaces that have a meaning here, by their place in `XMLNamespaces.known`.
+enum XMLNamespaceID {
+    static let none = 0
+    static let xml = 1
+    static let schemaInstance = 2
+    static let soap11 = 3
+    static let soap12 = 4
+    static let soapEncoding = 5
+    static let addressing = 6
+    static let addressing2004 = 7
+    static let security = 8
+    static let securityUtility = 9
+}
+
+/// The namespace declarations in scope, and a number for each namespace of the document.
+struct XMLNamespaces: Sendable {
+    static let security =
+        "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
+    static let securityUtility =
+        "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
+
+    /// In the order of `XMLNamespaceID`.
+    static let known: [String] = [
+        "", "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2001/XMLSchema-instance",
+        "http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope",
+        "http://schemas.xmlsoap.org/soap/encoding/", "http://www.w3.org/2005/08/addressing",
+        "http://schemas.xmlsoap.org/ws/2004/08/addressing", security, securityUtility,
+    ]
+    private static let knownNames = known.map { Array($0.utf8) }
+    private static let knownNumbers: [[UInt8]: Int] = Dictionary(
+        uniqueKeysWithValues: knownNames.enumerated().map { ($0.element, $0.offset) })
+
+    private struct Declaration {
+        var prefix: Range<Int>
+        var namespace: Int
+    }
+
+    private var names = knownNames
+    /// Swift's hashing is seeded: names cannot be chosen so that they collide.
+    private var numbers = knownNumbers
+    private var declarations: [Declaration] = []
+    private var prefixes: [UInt8] = []
+
+    mutating func reset() {
+        if names.count > Self.known.count {
+            names = Self.knownNames
+            numbers = Self.knownNumbers
+        }
+        declarations.removeAll(keepingCapacity: true)
+        prefixes.removeAll(keepingCapacity: true)
+    }
+
+    var count: Int { names.count }
+    var depth: Int { declarations.count }
+
+    /// The name of a namespace.
+    func name(_ namespace: Int) -> [UInt8] { names[namespace] }
+
+    /// Adds a declaration; false if there are too many.
+    mutating func declare(prefix: Span<UInt8>, name: Span<UInt8>) -> Bool {
+        let namespace: Int
+        if let last = declarations.last, name.equals(names[last.namespace]) {
+            namespace = last.namespace
+        } else {
+            let octets = Array(name)
+            if let number = numbers[octets] {
+                namespace = number
+            } else {
+                guard names.count < XMLLimits.namespacesMax else { return false }
+                namespace = names.count
+                numbers[octets] = namespace
+                names.append(octets)
+            }
+        }
+        guard declarations.count < XMLLimits.declarationsMax else { return false }
+        let start = prefixes.count
+        prefixes.append(prefix)
+        declarations.append(Declaration(prefix: start..<prefixes.count, namespace: namespace))
+        return true
+    }
+
+    /// Takes back all declarations but the first ones.
+    mutating func drop(to depth: Int) {
+        guard depth < declarations.count else { return }
+        prefixes.removeLast(prefixes.count - declarations[depth].prefix.lowerBound)
+        declarations.removeLast(declarations.count - depth)
+    }
+
+    /// The namespace that a prefix is bound to; an empty prefix asks for the default namespace. Nil if it is not
+    /// declared.
+    func lookUp(_ prefix: Span<UInt8>) -> Int? {
+        var index = declarations.count
+        while index > 0 {
+            index -= 1
+            if prefix.equals(prefixes.span.extracting(declarations[index].prefix)) {
+                return declarations[index].namespace
+            }
+        }
+        if prefix.count == 0 { return XMLNamespaceID.none }
+        return prefix.equals("xml") ? XMLNamespaceID.xml : nil
+    }
+
+    /// Whether anything but the default namespace is declared.
+    var hasPrefixes: Bool { !prefixes.isEmpty }
+}
