@@ -39,6 +39,12 @@ extension [UInt8] {
         append(UInt8(rest))
     }
 
+    /// Appends the size of octets and the octets in lower case.
+    mutating func append(lowercasing octets: Span<UInt8>) {
+        append(variable: octets.count)
+        for index in octets.indices { append(lowercased(octets[index])) }
+    }
+
     mutating func append(_ digest: Digest256) {
         append(bigEndian: digest.words.0)
         append(bigEndian: digest.words.1)
@@ -82,6 +88,23 @@ extension Span<UInt8> {
             guard unsafe self[index] == other.utf8Start[index] else { return false }
         }
         return true
+    }
+
+    /// Whether both are the same but for the case of ASCII letters.
+    func equals(lowercasing other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        for index in indices where lowercased(self[index]) != lowercased(other[index]) { return false }
+        return true
+    }
+
+    /// Whether this comes before another in the order of octets in lower case.
+    func precedes(lowercasing other: Span<UInt8>) -> Bool {
+        for index in 0..<Swift.min(count, other.count) {
+            let left = lowercased(self[index])
+            let right = lowercased(other[index])
+            if left != right { return left < right }
+        }
+        return count < other.count
     }
 
     func starts(with other: [UInt8]) -> Bool {

@@ -156,10 +156,10 @@ import Testing
         let nested = { (depth: Int) in
             String(repeating: "<a>", count: depth) + String(repeating: "</a>", count: depth)
         }
-        #expect(XMLForm.error(nested(128)) == nil)
-        #expect(XMLForm.error(nested(129)) == .tooDeep)
+        #expect(XMLForm.error(nested(64)) == nil)
+        #expect(XMLForm.error(nested(65)) == .tooDeep)
         #expect(XMLForm.error(String(repeating: "<a>", count: 100_000)) == .tooDeep)
-        #expect(throws: XMLError.tooDeep) { try XMLForm.tokens(nested(129), exclude: ["//x"]) }
+        #expect(throws: XMLError.tooDeep) { try XMLForm.tokens(nested(65), exclude: ["//x"]) }
         let attributes = { (count: Int) in "<a " + (0..<count).map { "a\($0)='='" }.joined(separator: " ") + "/>" }
         #expect(XMLForm.error(attributes(128)) == nil)
         #expect(XMLForm.error(attributes(129)) == .tooManyAttributes)
@@ -175,9 +175,13 @@ import Testing
         #expect(XMLForm.error(namespaces(1000)) == nil)
         #expect(XMLForm.error(namespaces(1100)) == .tooManyNamespaces)
         let elements = { (count: Int) in "<a>" + String(repeating: "<b/>", count: count) + "</a>" }
-        #expect(throws: Never.self) { try XMLForm.tokens(elements(65_535), exclude: ["//x"]) }
-        #expect(throws: XMLError.tooManyNodes) { try XMLForm.tokens(elements(65_536), exclude: ["//x"]) }
+        #expect(throws: Never.self) { try XMLForm.tokens(elements(32_767), exclude: ["//x"]) }
+        #expect(throws: XMLError.tooManyNodes) { try XMLForm.tokens(elements(32_768), exclude: ["//x"]) }
         #expect(XMLForm.error(elements(200_000)) == nil)
+        let names = { (count: Int) in "<a>" + (0..<count).map { "<b\($0)/>" }.joined() + "</a>" }
+        #expect(XMLForm.error(names(8000)) == nil)
+        #expect(XMLForm.error(names(8200)) == .tooManyNames)
+        #expect(throws: XMLError.tooManyNames) { try XMLForm.tokens(names(8200), exclude: ["//x"]) }
         let prefixed = { (count: Int) in "<p:a xmlns:p='u'>" + String(repeating: "p:", count: count) + "</p:a>" }
         #expect(XMLForm.error(prefixed(65_536)) == nil)
         #expect(XMLForm.error(prefixed(65_537)) == .tooCostly)

@@ -9,6 +9,7 @@ package enum XMLError: Error, Equatable {
     case tooDeep
     case tooManyAttributes
     case tooManyNamespaces
+    case tooManyNames
     case tooManyNodes
     case tooLarge
     /// An XPath needs more operations than `XMLLimits.operationsMax`, or does not fit the document.
@@ -23,16 +24,18 @@ package enum XMLError: Error, Equatable {
 /// What a document may cost. One that costs more counts by its octets.
 package enum XMLLimits {
     package static let octetsMax = 1 << 26
-    package static let depthMax = 128
+    package static let depthMax = 64
     /// libxml2 compares each attribute of an element with all before it.
     package static let attributesMax = 128
     /// Declarations in scope at one time: libxml2 looks for a prefix in all of them.
     package static let declarationsMax = 64
     package static let namespacesMax = 1024
+    /// Different names, prefixes and namespaces that libxml2 keeps.
+    package static let namesMax = 8192
     /// Prefixes that are looked for in text and attribute values.
     package static let contentPrefixesMax = 65_536
     /// Elements, attributes, texts and instructions of a document in which an XPath selects.
-    package static let treeNodesMax = 65_536
+    package static let treeNodesMax = 32_768
     /// Operations of each XPath in one document, as libxml2 counts them.
     package static let operationsMax: UInt = 1_000_000
     /// XPaths of one list.

@@ -22,10 +22,11 @@ enum XMLParser {
         }
 
         /// Whether one more element may be added to the tree.
-        mutating func grow(declarations count: Int, attributes: Int) -> Bool {
+        mutating func grow(declarations count: Int, attributes: Int, hasTooManyNames: Bool) -> Bool {
             nodes += 1 + attributes
             declared += count
             declarations.append(count)
+            if hasTooManyNames { failure = .tooManyNames }
             if declarations.count > XMLLimits.depthMax { failure = .tooDeep }
             if declared > XMLLimits.declarationsMax { failure = .tooManyNamespaces }
             if nodes > XMLLimits.treeNodesMax { failure = .tooManyNodes }
@@ -173,7 +174,9 @@ enum XMLParser {
         unsafe handler.pointee.startElementNs = {
             context, local, prefix, name, count, names, attributeCount, defaulted, attributes in
             let grows = unsafe XMLParser.withState(context) { state in
-                state.grow(declarations: Int(count), attributes: Int(attributeCount))
+                unsafe state.grow(
+                    declarations: Int(count), attributes: Int(attributeCount),
+                    hasTooManyNames: XMLParser.hasTooManyNames(context))
             }
             guard grows else { return }
             unsafe xmlSAX2StartElementNs(
@@ -202,6 +205,13 @@ enum XMLParser {
     }
 
     // MARK: Callbacks
+
+    /// libxml2's table of names grows to a size and no further.
+    private static func hasTooManyNames(_ context: UnsafeMutableRawPointer?) -> Bool {
+        // As in `withState`.
+        guard let parser = unsafe context?.assumingMemoryBound(to: xmlParserCtxt.self) else { return true }
+        return unsafe xmlDictSize(parser.pointee.dict) > XMLLimits.namesMax
+    }
 
     /// Runs an event, and ends the parse if it failed. libxml2's own way to end (xmlStopParser) frees the input, of
     /// which its callers still hold pointers when they report an error; this leaves it in place.
@@ -242,6 +252,7 @@ enum XMLParser {
                     prefix: octets(attribute[1]), local: octets(attribute[0]), value: octets(start, CInt(end - start)))
             }
             unsafe state.writer.begin(prefix: octets(prefix), local: octets(local))
+            if unsafe hasTooManyNames(context) { state.failure = state.failure ?? .tooManyNames }
         }
     }
 }

@@ -39,14 +39,14 @@ package struct XPath: Sendable, Equatable {
     /// and what sort of value it has. For `check` and for `Identifier`.
     package init(_ text: String, namespaces declared: [XMLNamespace] = [], use: Use) throws(PolicyError) {
         guard text.utf8.count <= Self.octetsMax else { throw .invalidXPath(text, "it is too long") }
-        let names: XPathNames
-        do throws(XPathNames.Failure) {
-            names = try XPathNames(Array(text.utf8))
+        let grammar: XPathGrammar
+        do throws(XPathGrammar.Failure) {
+            grammar = try XPathGrammar(Array(text.utf8))
         } catch {
             throw .invalidXPath(text, error.reason)
         }
         var used: [XMLNamespace] = []
-        for prefix in names.prefixes {
+        for prefix in grammar.prefixes {
             let namespace = (declared + XMLNamespace.predefined).first { Array($0.prefix.utf8) == prefix }
             guard let namespace else {
                 throw .invalidXPath(text, "the prefix '\(String(decoding: prefix, as: UTF8.self))' is not declared")
