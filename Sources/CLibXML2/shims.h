@@ -1,4 +1,4 @@
-// libxml2's SAX2 parser, its tree and XPath. No I/O of it is used: documents are in memory, and a document type is refused.
+// libxml2's SAX2 parser, its tree and XPath. No I/O of it is used: documents are in memory, a document type is refused.
 #ifndef ONCEGATE_CLIBXML2_SHIMS_H
 #define ONCEGATE_CLIBXML2_SHIMS_H
 

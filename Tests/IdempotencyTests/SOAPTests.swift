@@ -18,7 +18,8 @@ import Testing
             <a:Action>urn:pay</a:Action>
             <w:Security xmlns:w="\(XMLNamespaces.security)" xmlns:u="\(XMLNamespaces.securityUtility)">
               <u:Timestamp u:Id="T-\(nonce)"><u:Created>\(created)</u:Created><u:Expires>\(created)</u:Expires></u:Timestamp>
-              <w:UsernameToken><w:Username>\(user)</w:Username><w:Nonce>\(nonce)</w:Nonce><u:Created>\(created)</u:Created>
+              <w:UsernameToken><w:Username>\(user)</w:Username><w:Nonce>\(nonce)</w:Nonce>
+              <u:Created>\(created)</u:Created>
               </w:UsernameToken>\(extra)
             </w:Security>
           </\(prefix):Header>

@@ -6,8 +6,8 @@
 /// every integer is big-endian.
 ///
 /// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query,
-/// counted fields, method override fields, with `body soap` the action, the body's form (an octet; before encoded octets
-/// also the content codings), the body in that form, its size (64 bits).
+/// counted fields, method override fields, with `body soap` the action, the body's form (an octet; before encoded
+/// octets also the content codings), the body in that form, its size (64 bits).
 ///
 /// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
 /// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,

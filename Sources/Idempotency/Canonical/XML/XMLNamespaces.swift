@@ -27,8 +27,29 @@ struct XMLNamespaces: Sendable {
         "http://schemas.xmlsoap.org/ws/2004/08/addressing", security, securityUtility,
     ]
     private static let knownNames = known.map { Array($0.utf8) }
-    private static let knownNumbers: [[UInt8]: Int] = Dictionary(
-        uniqueKeysWithValues: knownNames.enumerated().map { ($0.element, $0.offset) })
+    private static let knownTable: [UInt16] = {
+        var table = [UInt16](repeating: 0, count: tableSize)
+        for number in knownNames.indices {
+            let name = knownNames[number]
+            table[place(of: name.span, in: table, names: knownNames)] = UInt16(number + 1)
+        }
+        return table
+    }()
+    /// More than half of it stays empty.
+    private static let tableSize = 2 * XMLLimits.namespacesMax
+
+    /// Where a name stands in a table, or is to be put.
+    private static func place(of name: Span<UInt8>, in table: [UInt16], names: [[UInt8]]) -> Int {
+        // Swift's hashing is seeded: names cannot be chosen so that they collide.
+        var hasher = Hasher()
+        unsafe name.withUnsafeBytes { buffer in
+            // The hasher reads the buffer within the call.
+            unsafe hasher.combine(bytes: buffer)
+        }
+        var place = Int(UInt(bitPattern: hasher.finalize()) % UInt(tableSize))
+        while table[place] != 0, !name.equals(names[Int(table[place]) - 1]) { place = (place + 1) % tableSize }
+        return place
+    }
 
     private struct Declaration {
         var prefix: Range<Int>
@@ -36,15 +57,15 @@ struct XMLNamespaces: Sendable {
     }
 
     private var names = knownNames
-    /// Swift's hashing is seeded: names cannot be chosen so that they collide.
-    private var numbers = knownNumbers
+    /// By hash: the number of a name and one more, or 0.
+    private var table = knownTable
     private var declarations: [Declaration] = []
     private var prefixes: [UInt8] = []
 
     mutating func reset() {
         if names.count > Self.known.count {
             names = Self.knownNames
-            numbers = Self.knownNumbers
+            table = Self.knownTable
         }
         declarations.removeAll(keepingCapacity: true)
         prefixes.removeAll(keepingCapacity: true)
@@ -62,14 +83,14 @@ struct XMLNamespaces: Sendable {
         if let last = declarations.last, name.equals(names[last.namespace]) {
             namespace = last.namespace
         } else {
-            let octets = Array(name)
-            if let number = numbers[octets] {
-                namespace = number
+            let place = Self.place(of: name, in: table, names: names)
+            if table[place] != 0 {
+                namespace = Int(table[place]) - 1
             } else {
                 guard names.count < XMLLimits.namespacesMax else { return false }
                 namespace = names.count
-                numbers[octets] = namespace
-                names.append(octets)
+                names.append(Array(name))
+                table[place] = UInt16(names.count)
             }
         }
         guard declarations.count < XMLLimits.declarationsMax else { return false }

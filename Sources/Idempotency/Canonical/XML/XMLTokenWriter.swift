@@ -312,7 +312,7 @@ struct XMLTokenWriter: Sendable {
         }
     }
 
-    /// Writes namespace and rest of `prefix:rest` or `rest`; false if the prefix is not declared.
+    /// Writes namespace and rest of `prefix:rest` or `rest`; false if it is neither, or the prefix is not declared.
     private mutating func writeQualifiedName(_ range: Range<Int>) -> Bool {
         var start = range.lowerBound
         var end = range.upperBound
@@ -321,7 +321,10 @@ struct XMLTokenWriter: Sendable {
         let colon = pending.span.extracting(0..<end).firstIndex(of: 0x3A, from: start)
         let prefix = colon < end ? start..<colon : start..<start
         let rest = colon < end ? (colon + 1)..<end : start..<end
-        guard let namespace = namespaces.lookUp(pending.span.extracting(prefix)) else { return false }
+        // `:x` and `p:` are no QNames.
+        guard colon > start, !rest.isEmpty, let namespace = namespaces.lookUp(pending.span.extracting(prefix)) else {
+            return false
+        }
         output.append(Tag.qualifiedName)
         write(namespace: namespace)
         output.append(variable: rest.count)
