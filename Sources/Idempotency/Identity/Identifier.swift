@@ -159,6 +159,7 @@ package final class Identifier: Sendable {
             pending.append(octets)
             return finish(pending)
         }
+        defer { scratch.trim(after: octets.count) }
         if case .inBody(let sources, let fallback) = pending.key {
             let lookup = keyInBody(
                 sources, fallback: fallback, keyHash: pending.keyHash, body: octets, type: pending.bodyType,

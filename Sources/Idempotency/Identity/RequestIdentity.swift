@@ -95,6 +95,14 @@ package struct IdentityScratch: Sendable {
         token.reserveCapacity(Token.countMax)
     }
 
+    /// Bodies up to this size leave their buffers for the next.
+    private static let bodyBytesKept = 256 << 10
+
+    /// Gives back memory that a body of this size needed, if it is a large one.
+    mutating func trim(after bodyBytes: Int) {
+        if bodyBytes > Self.bodyBytesKept { trim() }
+    }
+
     /// Gives back memory that large bodies needed.
     package mutating func trim() {
         json = JSONCanonicaliser()

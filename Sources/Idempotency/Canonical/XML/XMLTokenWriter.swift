@@ -39,8 +39,9 @@ struct XMLTokenWriter: Sendable {
 
     /// A text of white space: it is taken out again if it stands between elements.
     private struct Blank {
-        var range: Range<Int>
-        var previous: Int
+        var range: Range<UInt32>
+        /// The one before it in its element, or −1.
+        var previous: Int32
         var isDropped = false
     }
 
@@ -164,7 +165,7 @@ struct XMLTokenWriter: Sendable {
         var index = frame.lastBlank
         while index >= 0 {
             blanks[index].isDropped = true
-            index = blanks[index].previous
+            index = Int(blanks[index].previous)
         }
     }
 
@@ -209,8 +210,8 @@ struct XMLTokenWriter: Sendable {
         spare.removeAll(keepingCapacity: true)
         var position = 0
         for blank in blanks where blank.isDropped {
-            spare.append(output, position..<blank.range.lowerBound)
-            position = blank.range.upperBound
+            spare.append(output, position..<Int(blank.range.lowerBound))
+            position = Int(blank.range.upperBound)
         }
         spare.append(output, position..<output.count)
         swap(&spare, &output)
@@ -238,7 +239,9 @@ struct XMLTokenWriter: Sendable {
         for index in 0..<4 { output[start + 1 + index] = UInt8(truncatingIfNeeded: size >> UInt32(24 - 8 * index)) }
         guard let last = frames.indices.last else { return }
         if isBlank {
-            blanks.append(Blank(range: start..<output.count, previous: frames[last].lastBlank))
+            // The tokens of `XMLLimits.octetsMax` are less than 4 GiB.
+            let range = UInt32(start)..<UInt32(output.count)
+            blanks.append(Blank(range: range, previous: Int32(frames[last].lastBlank)))
             frames[last].lastBlank = blanks.count - 1
         } else {
             frames[last].hasText = true
