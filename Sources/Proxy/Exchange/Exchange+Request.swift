@@ -49,6 +49,7 @@ extension Exchange {
         if head.fields.contains(.via), context.rules.hops(head.fields) >= Rules.hopsMax {
             return (.loopDetected, "Via names this proxy again and again; 'via NAME' gives each proxy its own.")
         }
+        if let downstream, downstream.channel.misdirects(head) { return (.misdirected, nil) }
         if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
         do {
             let octets = head.fields.octets
@@ -81,7 +82,7 @@ extension Exchange {
     }
 
     private func sendContinue() {
-        downstream?.write(contentsOf: WireText.continueLine)
+        downstream?.sendContinue()
     }
 
     func requestBodyReceived(_ octets: Span<UInt8>) {
@@ -139,7 +140,7 @@ extension Exchange {
         return route.identifier.begin(
             method: octets.span.extracting(head.methodRange.bounds), path: path.span,
             query: octets.span.extracting(head.query.bounds), hasQuery: head.hasQuery, fields: fields,
-            scratch: &context.identityScratch)
+            certificate: downstream?.channel.callerCertificate, scratch: &context.identityScratch)
     }
 
     private func handleMissingKey(_ route: Route) {
