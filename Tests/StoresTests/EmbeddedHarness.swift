@@ -1,3 +1,4 @@
+import CSQLite
 import Glibc
 import Idempotency
 import Stores
@@ -28,6 +29,11 @@ final class EmbeddedHarness: Sendable {
     }
     func join(_ claim: Claim) -> ReplyAddress { calls.join(claim) }
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult { calls.append(reference, octets) }
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        calls.read(reference, offset, countMax)
+    }
+    func body(_ reference: ClaimReference, _ count: Int) -> [UInt8]? { calls.body(reference, count) }
     func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] { calls.list(filter) }
     func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult { calls.resolve(key, resolution) }
     @discardableResult
@@ -81,6 +87,15 @@ func overwrite(_ path: String, at offset: Int, with octets: [UInt8]) {
     defer { close(descriptor) }
     let count = octets.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
     precondition(count == octets.count)
+}
+
+/// Runs statements on the database of a store that is closed.
+func runSQL(_ directory: TemporaryDirectory, _ sql: String) throws {
+    var handle: OpaquePointer?
+    defer { sqlite3_close(handle) }
+    try #require(sqlite3_open(directory.path + "/store/records.db", &handle) == SQLITE_OK)
+    let code = sqlite3_exec(handle, sql, nil, nil, nil)
+    try #require(code == SQLITE_OK, "\(String(cString: sqlite3_errmsg(handle)))")
 }
 
 /// Copies the files of a store's directory.

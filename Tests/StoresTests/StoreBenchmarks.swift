@@ -55,17 +55,86 @@ struct StoreBenchmarks {
         bench.store.close()
     }
 
+    @Test("What keys cost", arguments: [200, 16_384])
+    func keys(bodyBytes: Int) throws {
+        for (name, ring) in [("plain", nil), ("sealed", keyRing(1)), ("plain", nil), ("sealed", keyRing(1))] {
+            let directory = TemporaryDirectory()
+            var options = EmbeddedStoreOptions(directory: directory.path + "/store")
+            options.keyRing = ring
+            options.cacheBytesMax = 0
+            var bench = try Bench(options, bodyBytes: bodyBytes)
+            let count: UInt64 = bodyBytes > 1000 ? 10_000 : 50_000
+            bench.run(operationsOf: 0..<1000, batch: 64)
+            let attempts = measure { bench.run(operationsOf: 1000..<count, batch: 64) }
+            let replays = measure { bench.replay(100_000, of: count, from: 0) }
+            print(
+                "\(name), \(bodyBytes) octets: \(Double(attempts.cpu) / Double(count - 1000)) µs CPU per first attempt,",
+                "\(Double(replays.cpu) / 100_000) µs CPU per replay that is not cached,",
+                "\(bench.store.statistics.bytesUsed / count) B/record")
+            bench.store.close()
+        }
+    }
+
+    @Test("Bodies of 8 MiB, in pieces and whole")
+    func bodies() throws {
+        for (name, ring) in [("plain", nil), ("sealed", keyRing(1))] {
+            let directory = TemporaryDirectory()
+            let harness = try EmbeddedHarness(directory) {
+                $0.keyRing = ring
+                $0.cacheBytesMax = 0
+            }
+            let piece = StoreBodyTests.octets(StoredBody.pieceBytes)
+            let count = 128
+            let rounds = 12
+            var references: [ClaimReference] = []
+            let residentBefore = residentBytes()
+            let writing = measure {
+                for round in 0..<UInt64(rounds) {
+                    guard case .claimed(let reference) = harness.claim(claim(round)) else { return }
+                    for _ in 0..<count { _ = harness.append(reference, piece) }
+                    let answer = StoreBodyTests.answer(stored: count * piece.count)
+                    guard harness.complete(reference, .answered(answer)) == .stored(.durable) else { return }
+                    references.append(reference)
+                }
+            }
+            let reading = measure {
+                for reference in references {
+                    for number in 0..<UInt64(count) {
+                        _ = harness.read(reference, number * UInt64(piece.count), piece.count)
+                    }
+                }
+            }
+            let resident = residentBytes() - residentBefore
+            let inline = StoreBodyTests.answer(stored: 0, StoreBodyTests.octets(count * piece.count))
+            let whole = measure {
+                for round in 100..<UInt64(100 + rounds) {
+                    guard case .claimed(let reference) = harness.claim(claim(round)) else { return }
+                    _ = harness.complete(reference, .answered(inline))
+                }
+            }
+            let pieces = Double(rounds * count)
+            print(
+                "\(name): \(Double(writing.cpu) / pieces) µs CPU, \(Double(writing.wall) / pieces) µs per piece stored;",
+                "\(Double(reading.cpu) / pieces) and \(Double(reading.wall) / pieces) per piece read;",
+                "\(Double(whole.cpu) / pieces) and \(Double(whole.wall) / pieces) per 64 KiB of a whole body;",
+                "\(resident >> 20) MiB more resident after the pieces, \((residentBytes() - residentBefore) >> 20) after all"
+            )
+            harness.store.close()
+        }
+    }
+
     private struct Bench {
         let store: EmbeddedStore
         let inbox = BenchInbox()
         var latencies: [UInt64] = []
-        let recorded = RecordedAnswer(
-            status: 201, framing: .length,
-            fieldLines: [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
-            body: [UInt8](repeating: 0x62, count: 200))
+        let recorded: RecordedAnswer
 
-        init(_ options: EmbeddedStoreOptions) throws {
+        init(_ options: EmbeddedStoreOptions, bodyBytes: Int = 200) throws {
             let inbox = inbox
+            recorded = RecordedAnswer(
+                status: 201, framing: .length,
+                fieldLines: [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
+                body: [UInt8](repeating: 0x62, count: bodyBytes))
             store = try EmbeddedStore(options: options) { inbox.take($1) }
         }
 

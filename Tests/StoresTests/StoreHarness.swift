@@ -81,6 +81,8 @@ extension InMemoryStore: TestableStore {}
 enum StoreKind: String, CaseIterable, Sendable {
     case memory
     case embedded
+    /// The embedded store with keys.
+    case sealed
 }
 
 /// A store under test, on a directory of its own.
@@ -96,10 +98,11 @@ final class StoreHarness: Sendable {
         switch kind {
         case .memory:
             store = InMemoryStore(bytesMax: bytesMax, clock: clock.storeClock) { replies.take(worker: $0, $1) }
-        case .embedded:
+        case .embedded, .sealed:
             var options = EmbeddedStoreOptions(directory: directory.path + "/store")
             options.bytesMax = bytesMax
             options.clock = clock.storeClock
+            options.keyRing = kind == .sealed ? keyRing(1) : nil
             store = try EmbeddedStore(options: options) { replies.take(worker: $0, $1) }
         }
         calls = StoreCalls(store: store, replies: replies)
@@ -115,6 +118,13 @@ final class StoreHarness: Sendable {
         calls.join(claim, sourceLocation: sourceLocation)
     }
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult { calls.append(reference, octets) }
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        calls.read(reference, offset, countMax)
+    }
+    func body(_ reference: ClaimReference, _ count: Int, countMax: Int = 65_536) -> [UInt8]? {
+        calls.body(reference, count, countMax: countMax)
+    }
     func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] { calls.list(filter) }
     func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult { calls.resolve(key, resolution) }
     @discardableResult
@@ -172,6 +182,30 @@ struct StoreCalls: Sendable {
         let address = address()
         store.submit([.complete(reference, outcome, address)])
         return replies.next(address)
+    }
+
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult {
+        let address = address()
+        store.submit([.appendBody(reference, octets, address)])
+        return replies.next(address)
+    }
+
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        let address = address()
+        store.submit([.readBody(reference, from: offset, countMax: countMax, address)])
+        return replies.next(address)
+    }
+
+    /// Exactly so many octets, read in slices; nil when they do not stand.
+    func body(_ reference: ClaimReference, _ count: Int, countMax: Int = 65_536) -> [UInt8]? {
+        var octets: [UInt8] = []
+        while octets.count < count {
+            guard case .body(.octets(let slice)) = read(reference, UInt64(octets.count), countMax), !slice.isEmpty,
+                slice.count <= min(countMax, StoredBody.pieceBytes)
+            else { return nil }
+            octets += slice
+        }
+        return octets.count == count ? octets : nil
     }
 
     func list(_ filter: RecordFilter) -> [RecordSummary] {
@@ -244,4 +278,10 @@ func answer(_ text: String, status: UInt16 = 201) -> RecordedAnswer {
     return RecordedAnswer(
         status: status, framing: .length, fieldLines: [UInt8]("Content-Length: \(body.count)\r\nX-Test: a\r\n".utf8),
         body: body)
+}
+
+/// A ring of keys that each number always makes the same.
+func keyRing(_ numbers: UInt8...) -> KeyRing {
+    // Distinct and no repetitions of one octet, so the ring is one.
+    try! KeyRing(numbers.map { number in KeyRing.Key(octets: (0..<32).map { UInt8($0) &* 7 &+ number }) })
 }

@@ -6,7 +6,8 @@
 /// every integer is big-endian.
 ///
 /// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query,
-/// counted fields, method override fields, the body's form (an octet), the body in that form, its size (64 bits).
+/// counted fields, method override fields, with `body soap` the action, the body's form (an octet; before encoded
+/// octets also the content codings), the body in that form, its size (64 bits).
 ///
 /// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
 /// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,
@@ -25,6 +26,9 @@ package final class Identifier: Sendable {
     let overrideSlots: [Int]
     let evidence: RetryEvidence
     let contentTypeSlot: Int
+    let contentEncodingSlot: Int
+    /// With `body soap`.
+    let soapAction: SOAPAction?
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
@@ -35,6 +39,7 @@ package final class Identifier: Sendable {
         case standard(slot: Int)
         case header(slot: Int)
         case cookie(slot: Int, name: [UInt8])
+        case clientCertificate(Policy.CertificateName)
         case none
     }
 
@@ -44,7 +49,7 @@ package final class Identifier: Sendable {
         var wanted = WantedFields()
         var keySources: [KeySource] = []
         for source in policy.keySources {
-            keySources.append(try KeySource(source, wanted: &wanted))
+            keySources.append(try KeySource(source, namespaces: policy.xmlNamespaces, wanted: &wanted))
         }
         self.keySources = keySources
         switch policy.scope {
@@ -53,6 +58,7 @@ package final class Identifier: Sendable {
         case .cookie(let name):
             guard !name.isEmpty else { throw .emptyName }
             scope = .cookie(slot: try wanted.slot(of: "cookie"), name: Array(name.utf8))
+        case .clientCertificate(let name): scope = .clientCertificate(name)
         case .none: scope = .none
         }
         var countedSlots: [Int] = []
@@ -68,8 +74,10 @@ package final class Identifier: Sendable {
         self.overrideSlots = overrideSlots
         evidence = try RetryEvidence(wanted: &wanted)
         contentTypeSlot = try wanted.slot(of: "content-type")
+        contentEncodingSlot = try wanted.slot(of: "content-encoding")
         query = QueryRule(policy.hash)
-        body = try BodyRule(policy.hash)
+        body = try BodyRule(policy.hash, namespaces: policy.xmlNamespaces)
+        soapAction = body.isSOAP ? try SOAPAction(wanted: &wanted) : nil
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
         keyPrefix = Self.keyPrefix(route: route)
@@ -94,26 +102,27 @@ package final class Identifier: Sendable {
     private static let uncoveredMethods = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"].map { Array($0.utf8) }
 
     /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty
-    /// where `hasQuery` is false.
+    /// where `hasQuery` is false. `certificate` is the client's, verified; nil where it has shown none.
     @inlinable
     package func begin<Fields: FieldSource>(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
-        scratch: inout IdentityScratch
+        certificate: CallerCertificate? = nil, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         guard covers(method: method) else { return .notCovered }
         wanted.gather(fields, into: &scratch.gathered)
         return begin(
             method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets,
-            scratch: &scratch)
+            certificate: certificate, scratch: &scratch)
     }
 
     @usableFromInline
     func begin(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fieldOctets: Span<UInt8>,
-        scratch: inout IdentityScratch
+        certificate: CallerCertificate?, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         var keyHash = keyPrefix
-        let caller = absorbScope(octets: fieldOctets, gathered: scratch.gathered, into: &keyHash)
+        let caller = absorbScope(
+            octets: fieldOctets, gathered: scratch.gathered, certificate: certificate, into: &keyHash)
         let key: PendingIdentity.Key
         switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
         case .absent where policy.onMissingKey == .hash: key = .fingerprint
@@ -132,14 +141,15 @@ package final class Identifier: Sendable {
         absorbFields(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
         var takesPieces = body.takesPieces
         if case .inBody = key { takesPieces = false }
-        if takesPieces { hash.update(body.octetsTag) }
+        soapAction?.absorb(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
+        let type = bodyType(octets: fieldOctets, gathered: scratch.gathered, readsMedia: !takesPieces)
+        if takesPieces { body.absorbStart(type, into: &hash) }
         return .pending(
             PendingIdentity(
                 key: key, keyHash: keyHash, fingerprintHash: hash,
                 hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
                 isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
-                mayBeForm: takesPieces || mayBeForm(octets: fieldOctets, gathered: scratch.gathered),
-                takesPieces: takesPieces,
+                bodyType: type, takesPieces: takesPieces,
                 countsBody: body.counts))
     }
 
@@ -152,9 +162,10 @@ package final class Identifier: Sendable {
             pending.append(octets)
             return finish(pending)
         }
+        defer { scratch.trim(after: octets.count) }
         if case .inBody(let sources, let fallback) = pending.key {
             let lookup = keyInBody(
-                sources, fallback: fallback, keyHash: pending.keyHash, body: octets, mayBeForm: pending.mayBeForm,
+                sources, fallback: fallback, keyHash: pending.keyHash, body: octets, type: pending.bodyType,
                 scratch: &scratch)
             switch lookup {
             case .absent where policy.onMissingKey == .hash: pending.key = .fingerprint
@@ -165,7 +176,7 @@ package final class Identifier: Sendable {
         }
         if pending.isScopeMissing { return .missingScope }
         let isCanonical = body.absorb(
-            octets, mayBeForm: pending.mayBeForm, scratch: &scratch, into: &pending.fingerprintHash)
+            octets, type: pending.bodyType, scratch: &scratch, into: &pending.fingerprintHash)
         return .identified(identity(of: pending, fellBackToOctets: !isCanonical))
     }
 

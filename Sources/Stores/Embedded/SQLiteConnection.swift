@@ -98,6 +98,20 @@ struct SQLiteStatement: ~Copyable {
         if try step(connection) { sqlite3_reset(pointer) }
     }
 
+    /// Runs with these octets as one more parameter.
+    func run(_ connection: borrowing SQLiteConnection, _ index: Int32, _ octets: [UInt8]) throws(StorageError) {
+        let pointer = pointer
+        let code = octets.withUnsafeBytes { octets in
+            // A null pointer would bind NULL, not an empty blob.
+            let start = octets.baseAddress ?? UnsafeRawPointer(pointer)
+            _ = oncegate_sqlite3_bind_blob_static(pointer, index, start, Int32(octets.count))
+            let code = sqlite3_step(pointer)
+            sqlite3_reset(pointer)
+            return code
+        }
+        guard code == SQLITE_DONE || code == SQLITE_ROW else { throw connection.error(code) }
+    }
+
     func reset() {
         sqlite3_reset(pointer)
     }
@@ -132,6 +146,7 @@ extension StorageError {
         case .idTaken(let id): "row \(id) exists already"
         case .failed(let code, _): String(cString: sqlite3_errstr(code)) + " (SQLite \(code))"
         case .corruptRows(let count): "\(count) corrupt records"
+        case .sealing: "the cipher failed"
         }
     }
 }

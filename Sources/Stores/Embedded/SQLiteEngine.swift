@@ -7,12 +7,14 @@ internal import Transport
 ///
 /// ```
 /// rec (id INTEGER PRIMARY KEY, row BLOB)       RecordRow
-/// resp(id INTEGER PRIMARY KEY, answer BLOB)    RecordCoding, written with the outcome
+/// resp(id INTEGER PRIMARY KEY, answer BLOB)    RecordCoding, sealed or plain, written with the outcome
+/// piece, loose                                 SQLitePieces
 /// ```
 /// One connection does all writes and checkpoints (SQLite 3.40.1 can lose a reset of the log otherwise).
 final class SQLiteEngine: StorageEngine {
     static let applicationID: UInt32 = 0x4F47_5253
-    static let formatVersion: UInt32 = 1
+    /// 2: rows and answers can be sealed, bodies stand in pieces.
+    static let formatVersion: UInt32 = 2
     static let pageBytes = 4096
     /// Pages in the log after which it is copied into the database.
     private static let checkpointPages = 1000
@@ -33,6 +35,9 @@ final class SQLiteEngine: StorageEngine {
     private let pageCount: SQLiteStatement
     private let freePageCount: SQLiteStatement
 
+    /// Nil until `takeOver`.
+    private var pieces: SQLitePieces?
+    var sealer: RecordSealer?
     private let rowBuffer = UnsafeMutableRawPointer.allocate(byteCount: RecordRow.bytesMax, alignment: 8)
     /// Written by the log hook.
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
@@ -76,9 +81,14 @@ final class SQLiteEngine: StorageEngine {
         logPages.deallocate()
     }
 
-    /// Keeps every other connection out from here on, which also saves the locks of each transaction.
-    func makeExclusive() throws(StorageError) {
+    /// Keeps every other connection out from here on, which also saves the locks of each transaction, and brings an
+    /// earlier format up to this one.
+    func takeOver() throws(StorageError) {
         try connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        if try connection.integer("PRAGMA user_version") < Self.formatVersion {
+            try connection.execute("BEGIN; \(SQLitePieces.schema) PRAGMA user_version=\(Self.formatVersion); COMMIT")
+        }
+        pieces = try SQLitePieces(connection)
     }
 
     /// Copies the whole log into the database and syncs both: what was readable before is durable afterwards.
@@ -134,13 +144,24 @@ final class SQLiteEngine: StorageEngine {
             }
         case .update(let row):
             try bindAndRun(updateRow, row)
-        case .insertAnswer(let id, let octets):
+        case .orphan(let id, let cause):
+            selectRow.bind(1, id)
+            guard try selectRow.step(connection) else { return }
+            let size = RecordRow.orphan(id: id, octets: selectRow.octets(0), cause: cause, to: rowBuffer)
+            selectRow.reset()
+            updateRow.bind(1, id)
+            updateRow.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))
+            try updateRow.run(connection)
+        case .insertAnswer(let id, let key, let octets):
+            let stored = try seal(octets, RecordSealer.Place(kind: .answer, key: key, epoch: id))
             insertAnswer.bind(1, id)
-            let result = octets.withUnsafeBytes { (octets) -> Result<Void, StorageError> in
-                insertAnswer.bind(2, octets: octets)
-                return Result { () throws(StorageError) in try insertAnswer.run(connection) }
-            }
-            try result.get()
+            try insertAnswer.run(connection, 2, stored)
+        case .insertPiece(let place, let octets):
+            let stored = sealer == nil ? BodyPiece.encode(octets, place) : try seal(octets, place.sealed)
+            try pieces?.insert(stored, id: place.epoch, at: place.offset, connection)
+        case .removePieces(let id, let offset): try pieces?.remove(id: id, through: offset, connection)
+        case .loosen(let id): try pieces?.setLoose(true, id: id, connection)
+        case .fasten(let id): try pieces?.setLoose(false, id: id, connection)
         case .remove(let id):
             removeRow.bind(1, id)
             try removeRow.run(connection)
@@ -157,25 +178,65 @@ final class SQLiteEngine: StorageEngine {
     }
 
     private func bindAndRun(_ statement: borrowing SQLiteStatement, _ row: RecordRow) throws(StorageError) {
-        let size = row.encode(to: rowBuffer)
+        let size = try row.encode(to: rowBuffer, sealer: sealer)
         statement.bind(1, row.id)
         statement.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))
         try statement.run(connection)
+    }
+
+    private func seal(_ octets: [UInt8], _ place: RecordSealer.Place) throws(StorageError) -> [UInt8] {
+        guard let sealer else { return octets }
+        let result = octets.withUnsafeBytes { (octets) -> Result<[UInt8], StorageError> in
+            Result { () throws(StorageError) in try sealer.sealed(octets, place) }
+        }
+        return try result.get()
     }
 
     func read(_ id: UInt64) throws(StorageError) -> StoredRow {
         selectRow.bind(1, id)
         guard try selectRow.step(connection) else { return .absent }
         defer { selectRow.reset() }
-        guard let row = RecordRow(id: id, octets: selectRow.octets(0)) else { return .corrupt(id: id) }
-        return .row(row)
+        return RecordRow.stored(id: id, octets: selectRow.octets(0), sealer: sealer)
     }
 
-    func readAnswer(_ id: UInt64) throws(StorageError) -> [UInt8]? {
-        selectAnswer.bind(1, id)
-        guard try selectAnswer.step(connection) else { return nil }
+    func readAnswer(of row: RecordRow) throws(StorageError) -> StoredAnswer {
+        selectAnswer.bind(1, row.id)
+        guard try selectAnswer.step(connection) else { return .absent }
         defer { selectAnswer.reset() }
-        return [UInt8](selectAnswer.octets(0))
+        let stored = selectAnswer.octets(0)
+        guard row.isAnswerSealed || RecordSealer.isSealed(stored) else { return .octets([UInt8](stored)) }
+        do throws(SealError) {
+            let place = RecordSealer.Place(kind: .answer, key: row.key, epoch: row.id)
+            return .octets(try RecordSealer.opened(stored, place, sealer))
+        } catch {
+            return .unreadable(error)
+        }
+    }
+
+    func readPiece(_ place: BodyPiece.Place, mustBeSealed: Bool) throws(StorageError) -> StoredAnswer {
+        let sealer = sealer
+        let found = try pieces?.read(id: place.epoch, at: place.offset, connection) { offset, stored in
+            var whole = place
+            whole.offset = offset
+            return BodyPiece.read(stored, whole, from: place.offset, sealer, mustBeSealed: mustBeSealed)
+        }
+        return found ?? .absent
+    }
+
+    func pieceOffsets(of id: UInt64, countMax: Int) throws(StorageError) -> [UInt64] {
+        try pieces?.offsets(of: id, countMax: countMax, connection) ?? []
+    }
+
+    func firstPiece(from first: UInt64, below end: UInt64) throws(StorageError) -> UInt64? {
+        try pieces?.firstID(from: first, below: end, connection)
+    }
+
+    /// Bodies for which no answer stands.
+    func looseBodies() throws(StorageError) -> [UInt64] {
+        var ids: [UInt64] = []
+        let select = try connection.prepare("SELECT id FROM loose")
+        while try select.step(connection) { ids.append(select.integer(0)) }
+        return ids
     }
 
     func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow] {
@@ -185,11 +246,7 @@ final class SQLiteEngine: StorageEngine {
         selectRows.bind(3, UInt64(countMax))
         while try selectRows.step(connection) {
             let id = selectRows.integer(0)
-            if let row = RecordRow(id: id, octets: selectRows.octets(1)) {
-                rows.append(.row(row))
-            } else {
-                rows.append(.corrupt(id: id))
-            }
+            rows.append(RecordRow.stored(id: id, octets: selectRows.octets(1), sealer: sealer))
         }
         return rows
     }
@@ -229,6 +286,7 @@ extension SQLiteEngine {
             BEGIN;
             CREATE TABLE rec(id INTEGER PRIMARY KEY, row BLOB NOT NULL);
             CREATE TABLE resp(id INTEGER PRIMARY KEY, answer BLOB NOT NULL);
+            \(SQLitePieces.schema)
             PRAGMA application_id=\(applicationID);
             PRAGMA user_version=\(formatVersion);
             COMMIT;

@@ -22,12 +22,19 @@ final class StorageCore {
 
     /// Nil while the store is down.
     var engine: (any StorageEngine)?
+    /// Nil: records are written plain. The engine has the same.
+    var sealer: RecordSealer?
+    /// Keys that records need and the ring has not, as far as they were reported.
+    var missingKeys: Set<KeyRing.KeyID> = []
     @exclusivity(unchecked) var index = RecordIndex()
     @exclusivity(unchecked) var cache: RecordCache
     @exclusivity(unchecked) var open: [RecordKey: OpenClaim] = [:]
     /// Claims of this process whose outcome could not be stored, though their rows still say in flight.
     @exclusivity(unchecked) var held: [RecordKey: HeldRecord] = [:]
     var listings: [Listing] = []
+    /// By epoch.
+    @exclusivity(unchecked) var bodies: [UInt64: OpenBody] = [:]
+    var doomed: [DoomedBody] = []
 
     @exclusivity(unchecked) var changes: [Change] = []
     /// Keys changed by `.amend` in this batch.
@@ -44,6 +51,7 @@ final class StorageCore {
     private var latestSecond: UInt64 = 0
     var commitsSinceMeasurement = 0
     var expiryCursor: UInt64 = 0
+    var pieceCursor: UInt64 = 0
 
     init(opened: consuming OpenedStore, options: EmbeddedStoreOptions, deliver: @escaping ReplyOutbox.Deliver) {
         self.options = options
@@ -52,9 +60,11 @@ final class StorageCore {
         marks = opened.marks
         index = opened.index
         engine = opened.engine
+        sealer = opened.sealer
         sequence = UInt32(truncatingIfNeeded: opened.lastID & 0xFF_FFFF)
         takenThroughSecond = opened.lastID >> 24
         figures.unknowns = opened.unknowns
+        doomed = opened.looseBodies.map { DoomedBody(id: $0, dueMilliseconds: 0) }
         database = opened.directory.database
         directory = consume opened.directory
         cache = RecordCache(bytesMax: options.cacheBytesMax)
@@ -78,6 +88,9 @@ final class StorageCore {
             switch request {
             case .claim(let claim, let address): handleClaim(claim, address)
             case .complete(let reference, let outcome, let address): handleComplete(reference, outcome, address)
+            case .appendBody(let reference, let octets, let address): handleAppend(reference, octets, address)
+            case .readBody(let reference, let offset, let countMax, let address):
+                handleRead(reference, from: offset, countMax: countMax, address)
             case .leave(let key, let address): handleLeave(key, address)
             case .delivered(let reference): handleDelivered(reference)
             case .list(let filter, let address): handleList(filter, address)
@@ -129,7 +142,7 @@ final class StorageCore {
     }
 
     /// Whether what stands under the key waits for a commit; a claim that waits for it can be joined all the same.
-    private func isChanging(_ key: RecordKey) -> Bool {
+    func isChanging(_ key: RecordKey) -> Bool {
         if let running = open[key] { return running.phase == .completing }
         return !amendedKeys.isEmpty && amendedKeys.contains(key)
     }
@@ -155,6 +168,9 @@ final class StorageCore {
         switch findRow(claim.key) {
         case .absent: decide(claim, address, standing: nil, isWaiting: isWaiting)
         case .row(let row): decide(claim, address, standing: row, isWaiting: isWaiting)
+        case .unreadable(let row, let error):
+            guard row.machine.hasExpired(now) else { return refuseUnreadable(claim.key, error, address) }
+            decide(claim, address, standing: row, isWaiting: isWaiting)
         case .corrupt: refuse(address, .corrupt)
         case .failed: refuse(address, .failed)
         }
@@ -178,7 +194,7 @@ final class StorageCore {
             id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
             _ = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
         }
-        guard open.count < options.openClaimsMax, !isFull() else { return refuse(address, .full) }
+        guard open.count < options.openClaimsMax, !isOver(options.claimBytesMax) else { return refuse(address, .full) }
         let running = OpenClaim(machine: machine, row: makeRow(claim, id), address: address)
         open[claim.key] = running
         changes.append(.claim(running, replaced: row))
@@ -197,28 +213,6 @@ final class StorageCore {
         case .mismatch: outbox.add(address, .mismatch)
         case .unknown(let cause): outbox.add(address, .unknown(cause))
         case .replay, .notKept: if let row { replay(row, address) }
-        }
-    }
-
-    private func replay(_ row: RecordRow, _ address: ReplyAddress) {
-        if let answer = cache.answer(of: row.key, epoch: row.id) {
-            figures.replays &+= 1
-            return outbox.add(address, .recorded(answer, epoch: row.id))
-        }
-        guard let octets = readAnswer(row.id) else { return refuse(address, engine == nil ? .failed : .corrupt) }
-        do throws(RecordCodingError) {
-            switch (row.state, try RecordCoding.decode(octets.span, key: row.key, epoch: row.id)) {
-            case (.completed, .answered(let answer)):
-                figures.replays &+= 1
-                cache.insert(RecordCache.Entry(row: row, answer: answer))
-                outbox.add(address, .recorded(answer, epoch: row.id))
-            case (.tombstone, .notKept(let tombstone)):
-                outbox.add(address, .notKept(tombstone))
-            default:
-                refuse(address, .corrupt)
-            }
-        } catch {
-            refuse(address, .corrupt)
         }
     }
 
@@ -301,8 +295,9 @@ final class StorageCore {
             var settled = row
             settled.take(running.machine)
             pending.waiters = waiters
+            guard attachBody(outcome, to: &settled) else { return hold(running, pending, .failed) }
             do throws(RecordCodingError) {
-                pending.octets = try settled.encode(outcome)
+                pending.octets = try settled.encode(outcome, isSealed: sealer != nil)
             } catch {
                 return hold(running, pending, .failed)
             }
@@ -317,8 +312,12 @@ final class StorageCore {
     /// The answer of a claim whose outcome was given as unknown.
     private func completeLate(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
         guard engine != nil else { return outbox.add(address, .stored(.failed(.failed))) }
-        guard let row = standingRow(reference.key), row.state == .unknown else {
-            return outbox.add(address, .stored(engine == nil ? .failed(.failed) : .stale))
+        let row: RecordRow
+        switch standing(reference.key) {
+        case .row(let found) where found.state == .unknown: row = found
+        case .row, .absent: return outbox.add(address, .stored(.stale))
+        case .unreadable, .corrupt: return outbox.add(address, .stored(.failed(.corrupt)))
+        case .failed: return outbox.add(address, .stored(.failed(.failed)))
         }
         var machine = row.machine
         let action = machine.complete(
@@ -340,9 +339,15 @@ final class StorageCore {
         var octets: [UInt8]?
         var answer: RecordedAnswer?
         if let outcome {
+            if var row = to {
+                guard attachBody(outcome, to: &row) else {
+                    return failed(.amend(from: from, to: row, answer: nil, octets: nil, reply: reply), .failed)
+                }
+                to = row
+            }
             if case .answered(let recorded) = outcome { answer = recorded }
             do throws(RecordCodingError) {
-                octets = try to?.encode(outcome)
+                octets = try to?.encode(outcome, isSealed: sealer != nil)
             } catch {
                 return failed(.amend(from: from, to: to, answer: nil, octets: nil, reply: reply), .failed)
             }
@@ -365,62 +370,5 @@ final class StorageCore {
         var amended = row
         amended.take(machine)
         amend(from: row, to: amended, reply: .none)
-    }
-
-    // MARK: Reading
-
-    enum Found {
-        case row(RecordRow)
-        case absent
-        case corrupt
-        case failed
-    }
-
-    /// The record under a key that is not open: held in memory, cached, or read.
-    func standingRow(_ key: RecordKey) -> RecordRow? {
-        if let record = held[key] { return record.isFree ? nil : record.row }
-        if let row = cache.row(of: key) { return row }
-        if case .row(let row) = findRow(key) { return row }
-        return nil
-    }
-
-    func findRow(_ key: RecordKey) -> Found {
-        var found = Found.absent
-        index.forEach(hash: key.indexHash) { id in
-            switch readRow(id) {
-            case .row(let row):
-                // Equal hashes of different keys stand side by side.
-                guard row.key == key else { return false }
-                found = .row(row)
-            case .absent: found = .corrupt
-            case let other: found = other
-            }
-            return true
-        }
-        return found
-    }
-
-    private func readRow(_ id: UInt64) -> Found {
-        guard let engine else { return .failed }
-        do throws(StorageError) {
-            switch try engine.read(id) {
-            case .row(let row): return .row(row)
-            case .corrupt: return .corrupt
-            case .absent: return .absent
-            }
-        } catch {
-            fail(error)
-            return .failed
-        }
-    }
-
-    private func readAnswer(_ id: UInt64) -> [UInt8]? {
-        do throws(StorageError) {
-            return try engine?.readAnswer(id)
-        } catch {
-            // A damaged page holds back its own answers only; any other error stops the store.
-            if !error.isCorruption { fail(error) }
-            return nil
-        }
     }
 }

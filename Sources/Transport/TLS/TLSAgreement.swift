@@ -21,7 +21,7 @@ package enum TLSVersion: Int32, Sendable, Comparable, CustomStringConvertible {
 }
 
 /// What a handshake agreed on.
-package struct TLSAgreement: Sendable {
+package final class TLSAgreement: Sendable {
     package let version: TLSVersion
     /// Nil when the client offered none.
     package let alpn: TLSProtocol?
