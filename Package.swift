@@ -12,14 +12,15 @@ let package = Package(
         // Module maps and inline shims only.
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
-        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "Idempotency", dependencies: ["CLibXML2", "COpenSSL"]),
-        .target(name: "HTTP"),
-        .target(name: "Transport", dependencies: ["CLinux"]),
+        .target(name: "HTTP", dependencies: ["CNghttp2"]),
+        .target(name: "Transport", dependencies: ["CLinux", "COpenSSL"]),
         .target(name: "Observability", dependencies: ["CLinux"]),
-        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "CSQLite"]),
+        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "COpenSSL", "CSQLite"]),
         .target(name: "Proxy", dependencies: ["HTTP", "Transport", "Idempotency", "Observability"]),
         .target(name: "Configuration", dependencies: ["Idempotency", "CLinux"]),
         .executableTarget(
@@ -35,7 +36,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["CLinux", "Idempotency"], path: "Tests/TestSupport"),
         .testTarget(name: "IdempotencyTests", dependencies: ["Idempotency", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport"]),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport", "CLinux", "COpenSSL"]),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
         .testTarget(

@@ -230,6 +230,13 @@ static inline long cl_is_socket(const char *path, uint64_t *device, uint64_t *in
     *inode = (uint64_t)status.st_ino;
     return S_ISSOCK(status.st_mode) ? 1 : 0;
 }
+static inline long cl_open_read(const char *path) { CL_RESULT(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)); }
+static inline long cl_file_mode(int descriptor) {
+    struct stat status;
+    if (fstat(descriptor, &status) < 0) return -(long)errno;
+    return (long)(status.st_mode & 07777);
+}
+static inline long cl_read(int descriptor, void *bytes, size_t count) { CL_RESULT(read(descriptor, bytes, count)); }
 static inline long cl_open_null(void) { CL_RESULT(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 // MARK: resolver

@@ -33,6 +33,7 @@ package enum Problem: String, Sendable, CaseIterable {
     case overloaded = "overloaded"
     case draining = "draining"
     case loopDetected = "loop-detected"
+    case misdirected = "misdirected"
 
     package var status: UInt16 {
         switch self {
@@ -44,6 +45,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .contentTooLarge: 413
         case .targetTooLong: 414
         case .expectationFailed: 417
+        case .misdirected: 421
         case .keyReused: 422
         case .fieldsTooLarge: 431
         case .notImplemented: 501
@@ -84,6 +86,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .overloaded: "The proxy is at one of its limits."
         case .draining: "The proxy is shutting down."
         case .loopDetected: "The request goes in a circle."
+        case .misdirected: "The request's host is not the one that this connection was made for."
         }
     }
 }

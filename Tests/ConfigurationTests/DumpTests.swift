@@ -14,6 +14,8 @@ import Testing
         minimal, Example.text,
         minimal + "store memory; workers env(\"X\"); access_log off; admin off; via \"off\"; trusted_proxies ::/0;",
         minimal + "listen unix:/a { mode 600; } route = /x { upstream a; idempotency { release 500; key json /a; } }",
+        "listen 127.0.0.1:1 { tls { certificate /c; key /k; client_certificate optional /a; } proxy_protocol ::/0; }"
+            + "upstream a { server https://a; tls { ca /a; alpn h2; } } route / { upstream a; }",
         "listen 127.0.0.1:1; upstream a { server unix:/\"\\u{1}\\\\é\"; } route ~ ^/x { upstream a; }"
             .replacing("unix:/\"", with: "\"unix:/"),
     ]

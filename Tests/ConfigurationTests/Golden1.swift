@@ -843,20 +843,6 @@ extension Golden {
             1 error
             """),
         Golden(
-            "serverTLS",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server https://a; }
-            route / { upstream a; }
-
-            """,
-            """
-            proxy.conf:2:21: error: https:// is not supported in this version
-                2 | upstream a { server https://a; }
-                  |                     ^~~~~~~~~ TLS to servers comes later
-            1 error
-            """),
-        Golden(
             "serverBadHost",
             """
             listen 127.0.0.1:8080;

@@ -219,7 +219,8 @@ import Testing
         }
         #expect(
             error?.description == """
-                --upstream: error: 'ftp://x' is not a server's URL (http://HOST:PORT or unix:/PATH)
+                --upstream: error: 'ftp://x' is not a server's URL (http://, https:// or h2c://HOST:PORT, \
+                unix:/PATH or h2c+unix:/PATH)
                 --listen: error: '8080' has no address (write '127.0.0.1:8080' or '0.0.0.0:8080'?)
                 2 errors
                 """)

@@ -49,6 +49,31 @@ import Testing
         #expect(!checked.diagnostics.hasErrors, "\(checked.diagnostics.report)")
     }
 
+    /// The blocks that are shown as comments.
+    @Test func commentedBlocksOfTheExampleAreValid() {
+        var isInside = false
+        var count = 0
+        let lines = Example.text.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
+            let body = line.drop { $0 == " " }
+            let text = String(body.dropFirst(2))
+            if !isInside, body.hasPrefix("# "), text.hasSuffix(" {") {
+                isInside = true
+                count += 1
+                return text
+            }
+            guard isInside else { return String(line) }
+            if text == "}" { isInside = false }
+            // Each of the block's own directives, too.
+            let inner = text.drop { $0 == " " }
+            return inner.hasPrefix("# ") && inner.hasSuffix(";") ? String(inner.dropFirst(2)) : text
+        }
+        #expect(count == 2)
+        let text = lines.joined(separator: "\n").replacing("http2 off;", with: "http2 on;")
+            .replacing("server http:", with: "server https:")
+        let report = Configuration.check(Array(text.utf8), name: "example").diagnostics.report
+        #expect(report == "")
+    }
+
     @Test func everyDirectiveIsInAllTexts() {
         for directive in Directives.all {
             #expect(Reference.text.contains("### \(directive.name)\n"))

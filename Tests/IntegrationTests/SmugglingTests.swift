@@ -23,7 +23,7 @@ import Testing
         ("A6 version 2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", [400, 505]),
         ("A6 version 1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", [400, 505]),
         ("A6 lower-case name", "GET / http/1.1\r\nHost: a\r\n\r\n", [400, 505]),
-        ("A6 the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400, 505]),
+        ("A6 a preface of HTTP/2 that goes wrong", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", [400, 505]),
         ("A7 method with a space before", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
         ("A7 method with a slash", "GE/T / HTTP/1.1\r\nHost: a\r\n\r\n", [400, 501]),
         ("A7 method of 33 octets", String(repeating: "M", count: 33) + " / HTTP/1.1\r\nHost: a\r\n\r\n", [400, 501]),

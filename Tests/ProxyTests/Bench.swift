@@ -59,7 +59,8 @@ final class Bench {
             let log = AccessLog(.off, sink: nil, names: ConfiguredNames())
             return try WorkerContext(
                 worker: worker, plan: plan, store: store, shared: shared, resolver: Resolver(queue: BlockingQueue()),
-                telemetry: Telemetry(worker: worker, registry: registry, log: log))
+                telemetry: Telemetry(
+                    worker: worker, registry: registry, log: log, operatorLog: Log(try LogSink(.descriptor(2)))))
         }
     }
 

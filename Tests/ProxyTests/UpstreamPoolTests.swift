@@ -9,7 +9,7 @@ import Transport
     private func acquire(_ context: WorkerContext, tried: Set<Int> = []) -> UpstreamConnection? {
         let exchange = Exchange(context: context)
         switch context.rules.pools[0].acquire(for: exchange, tried: tried, validates: false, fresh: false) {
-        case .ready(let connection), .connecting(let connection): return connection
+        case .ready(let upstream), .connecting(let upstream): return upstream.channel
         case .unavailable: return nil
         }
     }
@@ -202,7 +202,7 @@ import Transport
                 case .connecting(let other) = pool.acquire(
                     for: Exchange(context: context), tried: [], validates: false, fresh: true)
             else { return #expect(Bool(false)) }
-            #expect(other !== idle && pool.idleCount == 1)
+            #expect(other.channel !== idle && pool.idleCount == 1)
             pool.closeIdle()
             #expect(pool.idleCount == 0 && pool.activeCount == 1)
         }

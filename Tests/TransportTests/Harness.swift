@@ -17,13 +17,16 @@ final class Harness: Sendable {
 
     /// Serves each accepted connection with a channel that `make` gives.
     @discardableResult
-    func listen(
-        on address: SocketAddress = .v4(0x7F00_0001, port: 0), _ make: @escaping @Sendable (Worker) -> StreamChannel
+    func listen<Channel: StreamChannel>(
+        on address: SocketAddress = .v4(0x7F00_0001, port: 0), _ make: @escaping @Sendable (Worker) -> Channel,
+        adopted: @escaping @Sendable (Channel) -> Void = { _ in }
     ) throws -> SocketAddress {
         try worker.performAndWait {
             let worker = worker
             return try Listener(worker: worker, address: address) { descriptor, peer in
-                try? make(worker).adopt(descriptor: descriptor, peer: peer)
+                let channel = make(worker)
+                try? channel.adopt(descriptor: descriptor, peer: peer)
+                adopted(channel)
             }.address
         }
     }
@@ -41,9 +44,12 @@ final class Recorder<Value: Sendable>: Sendable {
 
     var all: [Value] { values.withLock { $0 } }
 
-    /// Waits until there is another value since the last call.
+    /// Waits until there is another value since the last call. A test that waits in vain ends the run: nothing can
+    /// interrupt it.
     func next() -> Value {
-        semaphore.wait()
+        guard semaphore.wait(seconds: 40) else {
+            fatalError("nothing came after \(all.suffix(9).map { "\($0)".prefix(200) })")
+        }
         return values.withLock { $0[semaphore.taken() - 1] }
     }
 }
@@ -65,9 +71,17 @@ final class Semaphore: @unchecked Sendable {
 
     func post() { sem_post(raw) }
 
-    func wait() {
-        while sem_wait(raw) != 0 {}
+    /// False when nothing was posted for so long.
+    @discardableResult
+    func wait(seconds: Int = 40) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        end.tv_sec += seconds
+        while sem_timedwait(raw, &end) != 0 {
+            guard errno == EINTR else { return false }
+        }
         count.withLock { $0 += 1 }
+        return true
     }
 
     func taken() -> Int { count.withLock { $0 } }

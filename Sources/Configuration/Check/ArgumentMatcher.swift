@@ -118,6 +118,10 @@ struct ArgumentMatcher {
     }
 
     private func read(_ argument: Input, at index: Int, as type: ValueType, _ match: inout Match) {
+        if case .choice(let words) = type, !words.contains(argument.text) {
+            match.problems.append(unknown(argument, at: index, among: words))
+            return
+        }
         do throws(ValueProblem) {
             let sample = directive.defaultText ?? directive.example
             let words = sample.split(separator: " ")

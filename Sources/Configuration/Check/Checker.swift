@@ -129,10 +129,16 @@ struct Checker {
                 log.error(place, problem.message, hint: problem.hint)
             }
         }
-        checked.values = match.isComplete ? match.values : []
+        checked.values = match.isComplete ? match.values.map { absolute($0, in: checked) } : []
         checked.secrets = inputs.map { $0.secretSource != nil }
         checked.isComplete = match.isComplete
         return match.form
+    }
+
+    /// A file's path from the root on, as the file that names it sees it.
+    private func absolute(_ value: Value, in checked: CheckedStatement) -> Value {
+        guard case .file(let text) = value else { return value }
+        return .file(files.absolute(path(text, from: checked.source.nameRange.file)))
     }
 
     private mutating func resolve(_ argument: Argument) -> ArgumentMatcher.Input? {

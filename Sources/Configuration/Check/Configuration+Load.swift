@@ -28,10 +28,14 @@ package struct CheckedConfiguration: Sendable {
 
 extension Configuration {
     /// Reads the file and all it includes.
-    package static func check(path: String, files: ConfigurationFiles = .system) -> CheckedConfiguration {
+    ///
+    /// - Parameter inspection: Opens certificates and keys; nil leaves them closed.
+    package static func check(
+        path: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
+    ) -> CheckedConfiguration {
         switch files.read(path) {
         case .success(let octets):
-            return check(octets, name: path, files: files)
+            return check(octets, name: path, files: files, inspection: inspection)
         case .failure(let failure):
             var log = DiagnosticLog()
             log.error(file: path, "cannot read it: \(failure.message)")
@@ -42,11 +46,11 @@ extension Configuration {
 
     /// Reads `octets` as a file of that name.
     package static func check(
-        _ octets: [UInt8], name: String, files: ConfigurationFiles = .system
+        _ octets: [UInt8], name: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
     ) -> CheckedConfiguration {
         var checker = Checker(files: files)
         let top = checker.check(octets, name: name)
-        var builder = ModelBuilder(top: top, log: checker.log)
+        var builder = ModelBuilder(top: top, log: checker.log, inspection: inspection)
         builder.build()
         let diagnostics = builder.log.diagnostics
         return CheckedConfiguration(
@@ -56,9 +60,9 @@ extension Configuration {
 
     /// The configuration in a file that has no errors, and its warnings and notes.
     package static func load(
-        path: String, files: ConfigurationFiles = .system
+        path: String, files: ConfigurationFiles = .system, inspection: FileInspection? = nil
     ) throws(ConfigurationError) -> (configuration: Configuration, findings: [Diagnostic]) {
-        let checked = check(path: path, files: files)
+        let checked = check(path: path, files: files, inspection: inspection)
         guard let configuration = checked.configuration else {
             throw ConfigurationError(diagnostics: checked.diagnostics)
         }
@@ -85,8 +89,10 @@ extension Configuration {
     ///   - listen: By default 127.0.0.1:8080.
     ///   - admin: By default a socket in the store's directory.
     ///   - store: The directory; by default /var/lib/oncegate for root, else `oncegate` in the user's state directory.
+    ///   - certificate: Makes the listener one with TLS.
     package static func forUpstream(
         url: String, listen: String? = nil, admin: String? = nil, store: String? = nil,
+        certificate: Certificate? = nil,
         files: ConfigurationFiles = .system, isRoot: Bool = geteuid() == 0
     ) throws(ConfigurationError) -> Configuration {
         var problems = DiagnosticLog()
@@ -99,13 +105,20 @@ extension Configuration {
             }
         }
         var configuration = Configuration()
-        if case .server(let endpoint) = read(url, .serverURL, option: "--upstream") {
-            configuration.upstreams = [
-                Configuration.Upstream(name: "upstream", servers: [Configuration.Upstream.Server(endpoint: endpoint)])
-            ]
+        if case .server(let server) = read(url, .serverURL, option: "--upstream") {
+            var upstream = Configuration.Upstream(name: "upstream", servers: [server])
+            if server.scheme == .https { upstream.tls = Configuration.Upstream.TLS() }
+            configuration.upstreams = [upstream]
         }
         if case .endpoint(let address) = read(listen ?? "127.0.0.1:8080", .listenAddress, option: "--listen") {
-            configuration.listeners = [Listener(address: address)]
+            var listener = Listener(address: address)
+            if let certificate {
+                listener.tls = Listener.TLS(certificates: [
+                    Certificate(
+                        chainPath: files.absolute(certificate.chainPath), keyPath: files.absolute(certificate.keyPath))
+                ])
+            }
+            configuration.listeners = [listener]
         }
         let directory = store.map(files.absolute) ?? stateDirectory(files, isRoot: isRoot)
         if case .text(let directory) = read(directory, .filePath, option: "--store") {

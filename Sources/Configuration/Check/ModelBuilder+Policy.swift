@@ -67,6 +67,7 @@ extension ModelBuilder {
         return switch values.text(0) {
         case "header": .header(name.lowercased())
         case "cookie": .cookie(name)
+        case "client_cert": .clientCertificate(name == "san" ? .alternativeNames : .subject)
         case "none": .none
         default: .standard
         }
@@ -172,7 +173,30 @@ extension ModelBuilder {
         return selectors
     }
 
+    /// What only the identifier of a route finds, at the argument that its message begins with.
+    mutating func checkIdentity(by policy: Policy, _ block: CheckedBlock) {
+        do throws(PolicyError) {
+            _ = try Identifier(route: "", policy: policy)
+        } catch {
+            for statement in block.statements + (block.given("hash")?.block?.statements ?? []) {
+                for (index, value) in statement.values.enumerated()
+                where error.description.hasPrefix("'\(value.canonicalText)'") {
+                    let isSecret = index < statement.secrets.count && statement.secrets[index]
+                    let message = isSecret ? "the value of \(shown(statement, index)) is not valid here" : nil
+                    return log.error(statement.place(index), message ?? error.description)
+                }
+            }
+            if let place = block.place { log.error(place, error.description) }
+        }
+    }
+
     private mutating func checkPolicy(_ policy: Policy, _ block: CheckedBlock) {
+        let asks = configuration.listeners.contains { ($0.tls?.clientCertificates ?? .off) != .off }
+        if case .clientCertificate = policy.scope, !asks, let scope = block.given("scope") {
+            log.warning(
+                scope.place(0), "'scope client_cert', and no listener asks clients for a certificate",
+                hint: "every request is refused; add 'client_certificate required FILE;' to a listener's 'tls'")
+        }
         if let limit = block.given("request_body_limit"),
             UInt64(policy.requestBodyBytesMax) > configuration.limits.bodyMemoryBytesMax
         {

@@ -27,7 +27,10 @@ extension ModelBuilder {
             route.allowsUpgrade = allowsUpgrade(&block, isCovered: idempotency != nil)
             if let idempotency, var inner = block.statements[idempotency].block {
                 checkTimes(of: inner, block, route)
-                route.policy = policy(&inner)
+                let errorsBefore = log.errorCount
+                let policy = policy(&inner)
+                if log.errorCount == errorsBefore { checkIdentity(by: policy, inner) }
+                route.policy = policy
                 block.replaceBlock(of: idempotency, by: inner)
             }
             top.replaceBlock(of: index, by: block)

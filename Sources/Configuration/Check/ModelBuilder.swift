@@ -6,11 +6,14 @@ struct ModelBuilder {
     /// Gets the effective values on the way.
     var top: CheckedBlock
     var configuration = Configuration()
+    /// What opens certificates and keys; nil = nothing does.
+    let inspection: FileInspection?
     private var listenPlaces: [Configuration.Endpoint: SourceRange] = [:]
 
-    init(top: CheckedBlock, log: DiagnosticLog) {
+    init(top: CheckedBlock, log: DiagnosticLog, inspection: FileInspection? = nil) {
         self.top = top
         self.log = log
+        self.inspection = inspection
     }
 
     mutating func build() {
@@ -40,9 +43,14 @@ struct ModelBuilder {
     }
 
     private mutating func buildListeners() {
-        for statement in top.all("listen") {
-            guard let listener = listener(statement), isNew(listener.address, statement) else { continue }
-            configuration.listeners.append(listener)
+        for index in top.indices("listen") {
+            let statement = top.statements[index]
+            guard statement.isComplete, var listener = listener(statement) else { continue }
+            if var block = statement.block {
+                buildProtocols(&block, &listener)
+                top.replaceBlock(of: index, by: block)
+            }
+            if isNew(listener.address, statement) { configuration.listeners.append(listener) }
         }
     }
 
@@ -122,6 +130,7 @@ struct ModelBuilder {
     }
 
     private mutating func buildTimes() {
+        configuration.timeouts.tlsHandshakeMilliseconds = top.timeout("tls_handshake_timeout")
         configuration.timeouts.requestHeaderMilliseconds = top.timeout("request_header_timeout")
         configuration.timeouts.requestBodyIdleMilliseconds = top.timeout("request_body_idle")
         configuration.timeouts.requestBodyMilliseconds = top.timeout("request_body_timeout")
@@ -150,13 +159,13 @@ struct ModelBuilder {
         var upstream = Configuration.Upstream(name: name, servers: [])
         var places: [Configuration.Endpoint: SourceRange] = [:]
         for statement in block.all("server") {
-            guard case .server(let endpoint) = statement.values[0] else { continue }
-            if let first = places[endpoint] {
+            guard case .server(let server) = statement.values[0] else { continue }
+            if let first = places[server.endpoint] {
                 log.error(
                     statement.place(0), "the server is given twice", hint: "first at \(log.place(first))")
             }
-            places[endpoint] = statement.place(0)
-            upstream.servers.append(Configuration.Upstream.Server(endpoint: endpoint))
+            places[server.endpoint] = statement.place(0)
+            upstream.servers.append(server)
         }
         upstream.balance = block.text("balance").flatMap(Configuration.Upstream.Balance.init) ?? .roundRobin
         upstream.idleConnectionsMax = block.integer("keepalive")
@@ -164,6 +173,9 @@ struct ModelBuilder {
         upstream.resolveIntervalMilliseconds = block.duration("resolve_interval")
         upstream.failuresMax = block.integer("max_fails")
         upstream.failTimeoutMilliseconds = block.duration("fail_timeout")
+        upstream.streamsMax = block.integer("max_streams")
+        upstream.tls = upstreamTLS(block, upstream.servers)
+        checkProtocols(of: upstream, block)
         if let check = block.given("health_check")?.block, let path = check.text("path") {
             upstream.healthCheck = healthCheck(path, check)
         }

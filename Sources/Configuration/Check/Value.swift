@@ -7,9 +7,10 @@ enum Value: Sendable, Equatable {
     /// Octets.
     case size(UInt64)
     case text(String)
+    /// The path of a file, absolute once the checker has seen in which file it stands.
+    case file(String)
     case endpoint(Configuration.Endpoint)
-    /// The server that an upstream's URL names.
-    case server(Configuration.Endpoint)
+    case server(Configuration.Upstream.Server)
     case permissions(UInt32)
     case statuses(ClosedRange<UInt16>)
     case addressBlock(Configuration.AddressBlock)
@@ -17,17 +18,26 @@ enum Value: Sendable, Equatable {
     /// The value as a configuration writes it, in its canonical unit or spelling.
     var canonicalText: String {
         switch self {
-        case .keyword(let text), .text(let text): text
+        case .keyword(let text), .text(let text), .file(let text): text
         case .integer(let number): String(number)
         case .duration(let milliseconds): Unit.text(milliseconds, in: Unit.durations)
         case .size(let octets): Unit.text(octets, in: Unit.sizes)
         case .endpoint(let endpoint): endpoint.description
-        case .server(.network(let host, let port)): "http://\(Configuration.Endpoint.network(host: host, port: port))"
-        case .server(let endpoint): endpoint.description
+        case .server(let server): server.url
         case .permissions(let bits): "0" + String(bits, radix: 8)
         case .statuses(let range):
             range.count == 1 ? String(range.lowerBound) : "\(range.lowerBound)-\(range.upperBound)"
         case .addressBlock(let block): block.description
+        }
+    }
+}
+
+extension Configuration.Upstream.Server {
+    /// `https://name:443`, `unix:/path` or `h2c+unix:/path`.
+    var url: String {
+        switch endpoint {
+        case .network: "\(scheme.rawValue)://\(endpoint)"
+        case .unix: (scheme == .http ? "" : "\(scheme.rawValue)+") + endpoint.description
         }
     }
 }

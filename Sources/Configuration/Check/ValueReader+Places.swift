@@ -1,7 +1,7 @@
 /// Addresses, URLs and paths.
 extension ValueReader {
     func listenAddress() throws(ValueProblem) -> Configuration.Endpoint {
-        if text.hasPrefix("unix:") { return try unixEndpoint() }
+        if text.hasPrefix("unix:") { return try unixEndpoint(after: "") }
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else {
             if let port = UInt16(text) {
                 throw ValueProblem("'\(text)' has no address", hint: "write '127.0.0.1:\(port)' or '0.0.0.0:\(port)'?")
@@ -27,31 +27,80 @@ extension ValueReader {
         return .network(host: AddressText.text(of: octets), port: try port(portText, from: 0))
     }
 
-    func serverURL() throws(ValueProblem) -> Configuration.Endpoint {
-        if text.hasPrefix("unix:") { return try unixEndpoint() }
-        if text.hasPrefix("https://") {
-            throw ValueProblem("https:// is not supported in this version", hint: "TLS to servers comes later")
+    func serverURL() throws(ValueProblem) -> Configuration.Upstream.Server {
+        if text.hasPrefix("unix:") { return .init(endpoint: try unixEndpoint(after: "")) }
+        if text.hasPrefix("h2c+unix:") { return .init(scheme: .h2c, endpoint: try unixEndpoint(after: "h2c+")) }
+        let parts = text.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let scheme = Configuration.Upstream.Server.Scheme(rawValue: String(parts[0])) else {
+            throw unknownURL()
         }
-        guard text.hasPrefix("http://") else {
-            let looksBare = !text.contains("://") && !text.hasPrefix("/") && !text.isEmpty
-            throw ValueProblem(
-                "'\(text)' is not a server's URL",
-                hint: looksBare ? "write 'http://\(text)'?" : "http://HOST:PORT or unix:/PATH")
-        }
-        var authority = text.dropFirst(7)
+        var authority = parts[1]
         if authority.hasSuffix("/") { authority = authority.dropLast() }
         if let slash = authority.firstIndex(where: { "/?#".contains($0) }) {
-            throw ValueProblem("a server's URL has no path", hint: "write 'http://\(authority[..<slash])'?")
+            throw ValueProblem("a server's URL has no path", hint: "write '\(scheme)://\(authority[..<slash])'?")
         }
         guard !authority.contains("@") else { throw ValueProblem("a server's URL has no user") }
         let colon = authority.lastIndex(of: ":")
         let isLiteralOnly = authority.hasSuffix("]")
         guard let colon, !isLiteralOnly else {
-            return .network(host: try serverHost(authority), port: 80)
+            return .init(scheme: scheme, endpoint: .network(host: try serverHost(authority), port: scheme.defaultPort))
         }
-        return .network(
-            host: try serverHost(authority[..<colon]),
-            port: try port(authority[authority.index(after: colon)...], from: 1))
+        return .init(
+            scheme: scheme,
+            endpoint: .network(
+                host: try serverHost(authority[..<colon]),
+                port: try port(authority[authority.index(after: colon)...], from: 1)))
+    }
+
+    /// What to write instead of a URL with no scheme of ours.
+    private func unknownURL() -> ValueProblem {
+        let message = "'\(text)' is not a server's URL"
+        let forms = "http://, https:// or h2c://HOST:PORT, unix:/PATH or h2c+unix:/PATH"
+        if let path = text.firstRange(of: "unix:").map({ text[$0.upperBound...] }), path.hasPrefix("/") {
+            let isEncrypted = text.hasPrefix("https")
+            return ValueProblem(
+                message,
+                hint: isEncrypted ? "TLS needs https://HOST:PORT" : "write 'unix:\(path)' or 'h2c+unix:\(path)'?")
+        }
+        if text.hasPrefix("unix+h2c:/") {
+            return ValueProblem(message, hint: "write 'h2c+unix:\(text.dropFirst(9))'?")
+        }
+        guard let scheme = text.firstRange(of: "://") else {
+            let isBare = !text.hasPrefix("/") && !text.isEmpty
+            return ValueProblem(message, hint: isBare ? "write 'http://\(text)'?" : forms)
+        }
+        let rest = text[scheme.upperBound...]
+        switch text[..<scheme.lowerBound].lowercased() {
+        case "h2", "http2", "grpc":
+            return ValueProblem(message, hint: "write 'h2c://\(rest)', or with TLS 'https://\(rest)'?")
+        case "grpcs", "tls", "ssl", "h2s":
+            return ValueProblem(message, hint: "write 'https://\(rest)'?")
+        case "http", "https", "h2c":
+            return ValueProblem(message, hint: "write '\(text[..<scheme.lowerBound].lowercased())://\(rest)'?")
+        case let other:
+            let guess = Suggestion.nearest(to: other, among: ["http", "https", "h2c"])
+            return ValueProblem(message, hint: guess.map { "write '\($0)://\(rest)'?" } ?? forms)
+        }
+    }
+
+    func inputFile() throws(ValueProblem) -> String {
+        guard !text.isEmpty, !text.utf8.contains(0), text.utf8.count < 4096 else {
+            throw ValueProblem("'\(text)' is not the path of a file")
+        }
+        return text
+    }
+
+    func serverName() throws(ValueProblem) -> String {
+        if text.hasPrefix("*.") {
+            throw ValueProblem("'\(text)' is a wildcard", hint: "the name that one server has")
+        }
+        if let colon = text.lastIndex(of: ":"), !text.hasPrefix("["), AddressText.octets(of: text) == nil,
+            UInt16(text[text.index(after: colon)...]) != nil
+        {
+            throw ValueProblem("'\(text)' has a port", hint: "write '\(text[..<colon])'?")
+        }
+        if let octets = AddressText.octets(of: text) { return AddressText.text(of: octets) }
+        return try serverHost(text[...])
     }
 
     func filePath(what: String) throws(ValueProblem) -> String {
@@ -143,10 +192,10 @@ extension ValueReader {
         return text
     }
 
-    private func unixEndpoint() throws(ValueProblem) -> Configuration.Endpoint {
-        let path = String(text.dropFirst(5))
+    private func unixEndpoint(after scheme: String) throws(ValueProblem) -> Configuration.Endpoint {
+        let path = String(text.dropFirst(scheme.count + 5))
         guard path.hasPrefix("/"), !path.utf8.contains(0) else {
-            throw ValueProblem("'\(text)' is not an absolute path", hint: "write 'unix:/PATH'")
+            throw ValueProblem("'\(text)' is not an absolute path", hint: "write '\(scheme)unix:/PATH'")
         }
         guard path.utf8.count <= Configuration.Endpoint.unixPathOctetsMax else {
             throw ValueProblem("the socket's path is longer than \(Configuration.Endpoint.unixPathOctetsMax) octets")

@@ -32,6 +32,10 @@ struct ValueReader {
         case .jsonPointer: return .text(try jsonPointer())
         case .statuses: return .statuses(try statuses())
         case .addressBlock: return .addressBlock(try addressBlock())
+        case .inputFile: return .file(try inputFile())
+        // The matcher knows the words, and says which directive has them.
+        case .choice: return .keyword(text)
+        case .serverName: return .text(try serverName())
         }
     }
 

@@ -29,10 +29,12 @@ struct Directive: Sendable {
 enum BlockKind: String, Sendable, CaseIterable {
     case top = "top level"
     case listen
+    case listenTLS = "listen tls"
     case admin
     case storeEmbedded = "store embedded"
     case storeMemory = "store memory"
     case upstream
+    case upstreamTLS = "upstream tls"
     case healthCheck = "health_check"
     case route
     case idempotency
@@ -101,6 +103,8 @@ enum ValueType: Sendable {
     case serverURL
     /// An absolute path of a file or directory.
     case filePath
+    /// A file that is read; a relative path starts at the configuration file that names it.
+    case inputFile
     case logDestination
     case pattern
     case permissions
@@ -118,6 +122,10 @@ enum ValueType: Sendable {
     case jsonPointer
     case statuses
     case addressBlock
+    /// One of these words.
+    case choice([String])
+    /// A DNS name or an address, without port.
+    case serverName
 
     /// As the syntax of the reference shows it.
     var label: String {
@@ -128,10 +136,11 @@ enum ValueType: Sendable {
         case .listenAddress: "ADDRESS"
         case .serverURL: "URL"
         case .filePath: "PATH"
+        case .inputFile: "FILE"
         case .logDestination: "stdout|stderr|PATH"
         case .pattern: "GLOB"
         case .permissions: "MODE"
-        case .upstreamName, .fieldName, .cookieName, .parameterName: "NAME"
+        case .upstreamName, .fieldName, .cookieName, .parameterName, .serverName: "NAME"
         case .prefixPath, .exactPath: "[HOST]/PATH"
         case .regex: "REGEX"
         case .requestPath: "PATH"
@@ -140,6 +149,7 @@ enum ValueType: Sendable {
         case .jsonPointer: "/POINTER"
         case .statuses: "STATUS"
         case .addressBlock: "CIDR"
+        case .choice(let words): words.joined(separator: "|")
         }
     }
 }
@@ -186,6 +196,7 @@ extension Parameter {
         case .value(let type): type.label
         case .optional(let type): "[\(type.label)]"
         case .optionalKeyword(let keyword): "[\(keyword)]"
+        case .many(.choice(let words)): "(\(words.joined(separator: "|")))…"
         case .many(let type): "\(type.label)…"
         }
     }

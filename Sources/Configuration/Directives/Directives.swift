@@ -1,6 +1,6 @@
 /// The table. To add a directive: one entry here, one field in the model, one line where the model is built.
 enum Directives {
-    static let all: [Directive] = general + downstream + upstreams + routes + idempotency + hash
+    static let all: [Directive] = general + downstream + tls + upstreams + routes + idempotency + hash
 
     static func named(_ name: String, in block: BlockKind) -> Directive? {
         byBlock[block]?[name]
@@ -24,8 +24,7 @@ enum Directives {
 
     /// Directives of later versions: known, refused.
     static let planned: Set<String> = [
-        "tls", "mode", "probe", "observe", "xpath", "soap", "jwt", "redis", "postgres", "proxy_protocol",
-        "http2", "tls_handshake_timeout", "trace", "multipart", "grpc",
+        "mode", "probe", "observe", "xpath", "soap", "jwt", "redis", "postgres", "trace", "multipart", "grpc",
     ]
 
     private static let names = Set(all.map(\.name))
@@ -41,7 +40,7 @@ enum Directives {
 }
 
 /// Ranges that several directives share.
-private enum Bounds {
+enum Bounds {
     static let duration: ClosedRange<UInt64> = 1...365 * 86_400_000
     static let durationFromZero: ClosedRange<UInt64> = 0...365 * 86_400_000
     static let bodySize: ClosedRange<UInt64> = 0...1 << 30
@@ -51,7 +50,7 @@ private enum Bounds {
 
 extension Directives {
     /// A time that may be off.
-    private static func timeout(
+    static func timeout(
         _ name: String, in blocks: [BlockKind] = [.top], default defaultText: String, note: String? = nil, help: String,
         example: String
     ) -> Directive {
@@ -197,8 +196,10 @@ extension Directives {
             isInExample: true),
         Directive(
             name: "server", blocks: [.upstream], forms: [.of(.value(.serverURL))], isRepeatable: true, isRequired: true,
-            help: "http://HOST:PORT or unix:/PATH.", example: "http://127.0.0.1:9000", isInExample: true,
-            planned: []),
+            help:
+                "http://HOST:PORT, https://HOST:PORT (TLS; HTTP/2 if the server agrees), h2c://HOST:PORT (HTTP/2 in "
+                + "the clear), unix:/PATH or h2c+unix:/PATH. Without port it is 80, for https 443.",
+            example: "http://127.0.0.1:9000", isInExample: true),
         Directive(
             name: "balance", blocks: [.upstream],
             forms: ["round_robin", "least_requests", "first"].map { .of(.keyword($0)) }, defaultText: "round_robin",
@@ -209,6 +210,9 @@ extension Directives {
         timeout(
             "keepalive_timeout", in: [.upstream], default: "15s",
             help: "How long one is kept; less than the server keeps it.", example: "4s"),
+        Directive(
+            name: "max_streams", blocks: [.upstream], forms: [.of(.value(.integer(1...65_536)))], defaultText: "100",
+            help: "Requests at once on one HTTP/2 connection to a server, which may allow fewer.", example: "32"),
         Directive(
             name: "resolve_interval", blocks: [.upstream], forms: [.of(.value(.duration(1000...86_400_000)))],
             defaultText: "30s", help: "How often names are resolved again; the last good answer stays in use.",
@@ -313,12 +317,14 @@ extension Directives {
             forms: [
                 .of(.keyword("standard")), .of(.keyword("none")), .of(.keyword("header"), .value(.fieldName)),
                 .of(.keyword("cookie"), .value(.cookieName)),
+                .of(.keyword("client_cert"), .value(.choice(["subject", "san"]))),
             ],
             defaultText: "standard",
             help:
                 "Who is calling; equal tokens of two callers are two records. standard is Authorization if sent, else "
-                + "anonymous.",
-            example: "header Authorization", isInExample: true, planned: ["jwt", "client_cert"]),
+                + "the client's certificate, else anonymous; client_cert is the subject or the alternative names of "
+                + "the certificate that the client has shown.",
+            example: "header Authorization", isInExample: true, planned: ["jwt"]),
         Directive(
             name: "retention", blocks: [.idempotency], forms: [.of(.value(.duration(1000...365 * 86_400_000)))],
             defaultText: "24h", help: "How long an answer is replayed.", example: "24h", isInExample: true),

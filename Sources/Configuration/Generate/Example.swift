@@ -23,7 +23,8 @@ package enum Example {
 
     private static func block(_ kind: BlockKind, depth: Int) -> [String] {
         var lines: [String] = []
-        for (number, directive) in Directives.in(kind).enumerated() where kind == .top || !directive.isFileInclude {
+        let directives = Directives.in(kind).filter { kind == .top || !$0.isFileInclude && $0.name != "mode" }
+        for (number, directive) in directives.enumerated() {
             // The first file of each block explains, the others would repeat it.
             if number > 0 || depth == 0 { lines.append("") }
             lines += comment(directive.help, depth: depth)
@@ -40,12 +41,26 @@ package enum Example {
             let isFixed = depth == 0 || directive.defaultNote == nil
             let arguments = isFixed ? directive.defaultText ?? directive.example : directive.example
             guard directive.name != "hash" else { return [indent + "# hash { … }, see /v1/orders below"] }
+            if case .required(let kind) = directive.forms.first?.block {
+                return commented(head, kind, depth: depth)
+            }
             return ["\(indent)# \(directive.name) \(arguments);"]
         }
-        // Of the blocks, those of a listener hold the same for all and are shown in the reference.
         let kind = directive.forms.compactMap(\.blockKind).first
-        guard let kind, kind != .listen, kind != .admin else { return ["\(indent)\(head);"] }
+        // The block of a UNIX socket is shown in the reference only.
+        guard let kind, kind != .admin else { return ["\(indent)\(head);"] }
+        if kind == .listen {
+            return ["\(head);", "", "# With TLS, and what else may stand in its block:"]
+                + commented("listen 0.0.0.0:8443", kind, depth: depth)
+        }
         return ["\(indent)\(head) {"] + block(kind, depth: depth + 1) + ["\(indent)}"]
+    }
+
+    /// A statement with its block, each line a comment: what needs files that are not there on every machine.
+    private static func commented(_ head: String, _ kind: BlockKind, depth: Int) -> [String] {
+        let indent = String(repeating: "    ", count: depth)
+        let lines = ["\(head) {"] + block(kind, depth: 1) + ["}"]
+        return lines.map { $0.isEmpty ? indent + "#" : indent + "# " + $0 }
     }
 
     /// Lines of at most 100 characters.

@@ -7,8 +7,10 @@ extension Configuration {
             case .embedded(let store): "records in \(store.directory)"
             case .memory: "records in memory"
             }
+        let encrypted = listeners.count { $0.tls != nil }
         return [
-            Self.count(listeners.count, "listener"), Self.count(upstreams.count, "upstream"),
+            Self.count(listeners.count, "listener") + (encrypted == 0 ? "" : " (\(encrypted) with TLS)"),
+            Self.count(upstreams.count, "upstream"),
             "\(Self.count(routes.count, "route")) (\(covered) with idempotency)", records,
         ].joined(separator: ", ")
     }

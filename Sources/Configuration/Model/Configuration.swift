@@ -31,6 +31,13 @@ extension Configuration {
         package var address: Endpoint
         /// Permission bits of a UNIX socket; nil = by the umask, and for a network address.
         package var mode: UInt32?
+        /// Nil = in the clear.
+        package var tls: TLS?
+        /// In the clear: prior knowledge and `Upgrade: h2c`. With TLS: whether ALPN may agree on it.
+        package var allowsHTTP2 = true
+        /// The peers whose connections begin with a PROXY header, always; those of nobody else ever do. The peers of a
+        /// UNIX socket have no address: it is all of them unless this is empty.
+        package var trustedProxyPeers: [AddressBlock] = []
 
         package init(address: Endpoint, mode: UInt32? = nil) {
             self.address = address
@@ -55,6 +62,8 @@ extension Configuration {
 
     /// The times that concern a client's connection whatever the route.
     package struct DownstreamTimeouts: Sendable, Equatable {
+        /// From the accepted connection to the end of the handshake.
+        package var tlsHandshakeMilliseconds: UInt64? = 10_000
         package var requestHeaderMilliseconds: UInt64? = 10_000
         package var requestBodyIdleMilliseconds: UInt64? = 15_000
         /// The whole body of a covered request.

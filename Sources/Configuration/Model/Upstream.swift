@@ -4,20 +4,30 @@ extension Configuration {
         package struct Server: Sendable, Equatable {
             package enum Scheme: String, Sendable, Equatable {
                 case http
+                /// TLS; ALPN decides between HTTP/2 and HTTP/1.1.
+                case https
+                /// HTTP/2 in the clear, by prior knowledge.
+                case h2c
+
+                /// The port of a URL without one.
+                package var defaultPort: UInt16 {
+                    self == .https ? 443 : 80
+                }
             }
 
-            package var scheme: Scheme = .http
+            package var scheme: Scheme
             /// A name here is resolved again every `resolveIntervalMilliseconds`.
             package var endpoint: Endpoint
             /// What `host_header upstream` sends: host and, unless it is the scheme's own, port; `localhost` for a
             /// UNIX socket.
             package var authority: String
 
-            package init(endpoint: Endpoint) {
+            package init(scheme: Scheme = .http, endpoint: Endpoint) {
+                self.scheme = scheme
                 self.endpoint = endpoint
                 switch endpoint {
-                case .network(_, port: 80):
-                    authority = String(endpoint.description.dropLast(3))
+                case .network(_, scheme.defaultPort):
+                    authority = String(endpoint.description.dropLast(String(scheme.defaultPort).count + 1))
                 case .network:
                     authority = endpoint.description
                 case .unix:
@@ -61,6 +71,10 @@ extension Configuration {
         /// = never.
         package var failuresMax = 0
         package var failTimeoutMilliseconds: UInt64 = 10_000
+        /// Requests at once on one HTTP/2 connection; the server may allow fewer.
+        package var streamsMax = 100
+        /// For the servers with `https`; nil = there are none.
+        package var tls: TLS?
 
         package init(name: String, servers: [Server]) {
             self.name = name

@@ -119,7 +119,7 @@ extension Span<UInt8> {
 
     /// The octets equal `lowercase`, in which upper-case letters of ours are folded.
     @inline(__always)
-    func equalsIgnoringCase(_ lowercase: StaticString) -> Bool {
+    package func equalsIgnoringCase(_ lowercase: StaticString) -> Bool {
         guard count == lowercase.utf8CodeUnitCount else { return false }
         // Safe: a StaticString's octets live as long as the program, and `index` stays below their count.
         let other = unsafe UnsafeBufferPointer(start: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
@@ -128,7 +128,7 @@ extension Span<UInt8> {
     }
 
     /// Equal but for the case of ASCII letters.
-    func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
+    package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in indices where Octet.lowercased(self[index]) != Octet.lowercased(other[index]) { return false }
         return true

@@ -180,11 +180,11 @@ extension RequestHead {
     }
 
     /// RFC 9110 §10.1.1: the one expectation there is; ignored from HTTP/1.0 and where no body follows.
-    private mutating func readExpect() throws(HTTPError) {
+    mutating func readExpect() throws(HTTPError) {
         for line in fields.lines where line.known == .expect {
             guard fields.value(line).equalsIgnoringCase("100-continue") else { throw .unknownExpectation }
         }
-        expectsContinue = version == .http11 && framing != .none && framing != .length(0)
+        expectsContinue = version != .http10 && framing != .none && framing != .length(0)
     }
 }
 

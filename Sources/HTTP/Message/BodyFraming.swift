@@ -9,8 +9,9 @@ package enum BodyFraming: Sendable, Equatable {
     case untilClose
 }
 
-/// An HTTP/1 version that the proxy speaks.
+/// An HTTP version that the proxy speaks.
 package enum HTTPVersion: UInt8, Sendable, Equatable {
     case http10
     case http11
+    case http2
 }

@@ -10,7 +10,10 @@ enum Caller {
 
 extension Identifier {
     /// Absorbs the scope: its sort and its values.
-    func absorbScope(octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256) -> Caller {
+    func absorbScope(
+        octets: Span<UInt8>, gathered: borrowing GatheredFields, certificate: CallerCertificate?,
+        into hash: inout SHA256
+    ) -> Caller {
         switch scope {
         case .standard(let slot):
             let count = gathered.count(of: slot)
@@ -21,6 +24,13 @@ extension Identifier {
                 position = line.next
             }
             if isEmpty {
+                if let certificate, certificate.hasName {
+                    hash.update(5)
+                    hash.update(integer: UInt32(1 + certificate.alternativeNames.count))
+                    hash.update(prefixed: certificate.subject)
+                    for name in certificate.alternativeNames { hash.update(prefixed: name) }
+                    return .known
+                }
                 hash.update(0)
                 hash.update(integer: UInt32(0))
                 return .anonymous
@@ -43,6 +53,14 @@ extension Identifier {
             hash.update(3)
             hash.update(integer: UInt32(1))
             hash.update(prefixed: octets.extracting(value))
+            return .known
+        case .clientCertificate(let name):
+            guard let certificate else { return .missing }
+            let values = name == .subject ? certificate.subjects : certificate.alternativeNames
+            guard !values.isEmpty else { return .missing }
+            hash.update(name == .subject ? 6 : 7)
+            hash.update(integer: UInt32(values.count))
+            for value in values { hash.update(prefixed: value) }
             return .known
         case .none:
             hash.update(4)

@@ -39,6 +39,7 @@ package final class Identifier: Sendable {
         case standard(slot: Int)
         case header(slot: Int)
         case cookie(slot: Int, name: [UInt8])
+        case clientCertificate(Policy.CertificateName)
         case none
     }
 
@@ -57,6 +58,7 @@ package final class Identifier: Sendable {
         case .cookie(let name):
             guard !name.isEmpty else { throw .emptyName }
             scope = .cookie(slot: try wanted.slot(of: "cookie"), name: Array(name.utf8))
+        case .clientCertificate(let name): scope = .clientCertificate(name)
         case .none: scope = .none
         }
         var countedSlots: [Int] = []
@@ -100,26 +102,27 @@ package final class Identifier: Sendable {
     private static let uncoveredMethods = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"].map { Array($0.utf8) }
 
     /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty
-    /// where `hasQuery` is false.
+    /// where `hasQuery` is false. `certificate` is the client's, verified; nil where it has shown none.
     @inlinable
     package func begin<Fields: FieldSource>(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
-        scratch: inout IdentityScratch
+        certificate: CallerCertificate? = nil, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         guard covers(method: method) else { return .notCovered }
         wanted.gather(fields, into: &scratch.gathered)
         return begin(
             method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets,
-            scratch: &scratch)
+            certificate: certificate, scratch: &scratch)
     }
 
     @usableFromInline
     func begin(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fieldOctets: Span<UInt8>,
-        scratch: inout IdentityScratch
+        certificate: CallerCertificate?, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         var keyHash = keyPrefix
-        let caller = absorbScope(octets: fieldOctets, gathered: scratch.gathered, into: &keyHash)
+        let caller = absorbScope(
+            octets: fieldOctets, gathered: scratch.gathered, certificate: certificate, into: &keyHash)
         let key: PendingIdentity.Key
         switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
         case .absent where policy.onMissingKey == .hash: key = .fingerprint

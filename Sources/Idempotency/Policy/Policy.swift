@@ -27,11 +27,18 @@ package struct Policy: Sendable, Equatable {
 
     /// Who is calling.
     package enum Scope: Sendable, Equatable {
-        /// Authorization if sent, else anonymous.
+        /// Authorization if sent, else the client's certificate, else anonymous.
         case standard
         case header(String)
         case cookie(String)
+        case clientCertificate(CertificateName)
         case none
+    }
+
+    /// What of a verified certificate names its holder.
+    package enum CertificateName: Sendable, Equatable {
+        case subject
+        case alternativeNames
     }
 
     package enum InFlight: Sendable, Equatable {

@@ -12,7 +12,12 @@ package struct AccessEntry: ~Escapable {
     package var clientIP: Span<UInt8>
     /// The other end of the connection.
     package var remoteIP: Span<UInt8>
-    package var isHTTP10 = false
+    package var version = Version.http11
+    /// What TLS agreed on with the client; nil = no TLS.
+    package var tlsVersion: StaticString?
+    package var isTLSResumed = false
+    /// The name that the client asked for in TLS.
+    package var serverName: Span<UInt8>
     package var method: Span<UInt8>
     package var host: Span<UInt8>
     package var path: Span<UInt8>
@@ -38,6 +43,13 @@ package struct AccessEntry: ~Escapable {
     package var requestID: Span<UInt8>
     package var trace: TraceContext?
     package var termination = Termination.normal
+
+    /// Which version of HTTP the client speaks.
+    package enum Version: Sendable {
+        case http10
+        case http11
+        case http2
+    }
 
     /// Why an exchange ended early, and in which phase: two letters, as HAProxy's.
     package struct Termination: Sendable, Equatable {
@@ -88,5 +100,6 @@ package struct AccessEntry: ~Escapable {
         query = none
         upstreamAddress = none
         requestID = none
+        serverName = none
     }
 }

@@ -35,6 +35,15 @@ struct AccessLineFormatter: ~Copyable {
 
     // MARK: JSON
 
+    private mutating func appendTLS(_ entry: borrowing AccessEntry) {
+        guard let version = entry.tlsVersion else { return }
+        buffer.append(",\"tls\":{\"version\":\"")
+        buffer.append(version)
+        buffer.append(UInt8(ascii: "\""))
+        appendText(",\"sni\":\"", entry.serverName)
+        buffer.append(entry.isTLSResumed ? ",\"resumed\":true}" : ",\"resumed\":false}")
+    }
+
     mutating func appendJSON(_ entry: borrowing AccessEntry) {
         buffer.append("{\"ts\":\"")
         timestamps.append(milliseconds: entry.milliseconds, to: &buffer)
@@ -42,7 +51,12 @@ struct AccessLineFormatter: ~Copyable {
         appendName(",\"listener\":\"", listeners, entry.listener)
         appendText(",\"client_ip\":\"", entry.clientIP)
         appendText(",\"remote_ip\":\"", entry.remoteIP)
-        buffer.append(entry.isHTTP10 ? ",\"proto\":\"HTTP/1.0\"" : ",\"proto\":\"HTTP/1.1\"")
+        switch entry.version {
+        case .http10: buffer.append(",\"proto\":\"HTTP/1.0\"")
+        case .http11: buffer.append(",\"proto\":\"HTTP/1.1\"")
+        case .http2: buffer.append(",\"proto\":\"HTTP/2.0\"")
+        }
+        appendTLS(entry)
         appendText(",\"method\":\"", entry.method)
         appendText(",\"host\":\"", entry.host)
         appendText(",\"path\":\"", entry.path)

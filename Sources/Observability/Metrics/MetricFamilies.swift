@@ -12,7 +12,9 @@ package enum MetricFamilies {
     private static func declare(_ family: MetricFamily) -> MetricDeclaration {
         switch family {
         case .connections, .connectionsTotal, .connectionsRejected: connection(family)
-        case .requests, .requestsInFlight, .requestDuration, .overhead, .requestSize, .responseSize, .malformedRequests:
+        case .tlsHandshakes, .tlsHandshakeFailures, .tlsCertificateReloads, .tlsCertificateNotAfter: tls(family)
+        case .requests, .requestsInFlight, .requestDuration, .overhead, .requestSize, .responseSize, .malformedRequests,
+            .http2GoAwaySent:
             request(family)
         case .upstreamRequests, .upstreamRequestDuration, .upstreamConnectDuration, .upstreamConnections,
             .upstreamHealthy,
@@ -46,8 +48,32 @@ package enum MetricFamilies {
         }
     }
 
+    private static func tls(_ family: MetricFamily) -> MetricDeclaration {
+        switch family {
+        case .tlsHandshakes:
+            counter(
+                "oncegate_tls_handshakes_total", [.listener, .literal("version"), .literal("resumed")],
+                "TLS handshakes with clients that were completed.")
+        case .tlsHandshakeFailures:
+            counter(
+                "oncegate_tls_handshake_failures_total", [.listener, .literal("reason")],
+                "TLS handshakes with clients that failed.")
+        case .tlsCertificateReloads:
+            counter(
+                "oncegate_tls_certificate_reloads_total", [.literal("result")],
+                "Times certificates were read again; after a failure the ones before stay.", .callback)
+        default:
+            gauge(
+                "oncegate_tls_certificate_not_after_timestamp_seconds", [.free("name")],
+                "When a certificate in use expires, since the UNIX epoch.", .callback)
+        }
+    }
+
     private static func request(_ family: MetricFamily) -> MetricDeclaration {
         switch family {
+        case .http2GoAwaySent:
+            counter(
+                "oncegate_http2_goaway_sent_total", [.literal("reason")], "HTTP/2 connections that the proxy ended.")
         case .requests:
             counter("oncegate_http_requests_total", [.listener, .route, .method, .code], "Requests answered.")
         case .requestsInFlight: gauge("oncegate_http_requests_in_flight", [.route], "Requests not yet answered.")

@@ -3,6 +3,10 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case connections
     case connectionsTotal
     case connectionsRejected
+    case tlsHandshakes
+    case tlsHandshakeFailures
+    case tlsCertificateReloads
+    case tlsCertificateNotAfter
     case requests
     case requestsInFlight
     case requestDuration
@@ -10,6 +14,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case requestSize
     case responseSize
     case malformedRequests
+    case http2GoAwaySent
     case upstreamRequests
     case upstreamRequestDuration
     case upstreamConnectDuration

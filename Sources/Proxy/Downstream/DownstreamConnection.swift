@@ -2,11 +2,18 @@ import HTTP
 import Idempotency
 import Transport
 
-/// A client's connection. It parses one request at a time, hands it to an exchange, and reads the next one only after
-/// the answer to the one before is complete: pipelined requests are answered in order, and none waits for another's
-/// record (RFC 9112 §9.3.2).
+/// A client's connection. With HTTP/1 it parses one request at a time, hands it to an exchange, and reads the next one
+/// only after the answer to the one before is complete: pipelined requests are answered in order, and none waits for
+/// another's record (RFC 9112 §9.3.2). With HTTP/2 everything is `HTTP2Downstream`'s.
+///
+/// Topics: `+Opening` (what comes before the first request), `+Answer` (answers as HTTP/1 messages). Here: HTTP/1
+/// requests, the end, time.
 final class DownstreamConnection: StreamChannel {
-    private enum Phase {
+    enum Phase {
+        /// A PROXY header must come first.
+        case proxyHeader
+        /// TLS is being agreed on.
+        case handshake
         /// Between requests, or inside a head.
         case head
         case body
@@ -18,6 +25,7 @@ final class DownstreamConnection: StreamChannel {
         /// destroys it.
         case lingering
         case tunnel
+        case http2
         case closed
     }
 
@@ -25,18 +33,20 @@ final class DownstreamConnection: StreamChannel {
     let context: WorkerContext
     let listener: Int
     @exclusivity(unchecked) private(set) var exchange: Exchange?
-    @exclusivity(unchecked) private var phase: Phase = .head
+    @exclusivity(unchecked) var phase: Phase = .head
+    var http2: HTTP2Downstream?
+    var speaksHTTP2 = false
     @exclusivity(unchecked) private var parser: RequestParser
     @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var headHasBegun = false
-    private var requestsServed = 0
+    private var hasServed = false
     /// Octets still skipped in `draining` and `lingering`.
     private var drainBytesLeft = 0
     /// Set when the connection must not serve another request.
     private(set) var closesAfterAnswer = false
-    private var bodyStarted = Instant.never
-    private var bodyDeadline = Instant.never
+    private var bodyClock = BodyClock()
     private var octetsWrittenAtDeadline: UInt64 = 0
+    @exclusivity(unchecked) var answerFraming = AnswerFraming.length
 
     init(context: WorkerContext, listener: Int) {
         self.context = context
@@ -46,16 +56,10 @@ final class DownstreamConnection: StreamChannel {
     }
 
     /// What the client's address is in fields and logs, without its port.
-    private(set) var peerText: [UInt8] = []
-    private(set) var peerIsTrusted = false
-
-    func opened() {
-        peerAddress.appendIPText(to: &peerText)
-        if peerText.isEmpty { peerText = WireText.unixPeer }
-        peerIsTrusted = context.rules.isTrusted(peerAddress)
-        deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
-        CrashPoint.reach(.accepted)
-    }
+    var peerText: [UInt8] = []
+    var peerIsTrusted = false
+    /// What the client's verified certificate says of it.
+    var callerCertificate: CallerCertificate?
 
     var isIdle: Bool { phase == .head && exchange == nil && !headHasBegun }
 
@@ -66,8 +70,28 @@ final class DownstreamConnection: StreamChannel {
         while offset < octets.count {
             let rest = octets.extracting(offset..<octets.count)
             switch phase {
+            case .proxyHeader:
+                let consumed = receiveProxyHeader(rest)
+                offset += consumed
+                // What follows is TLS's from here on.
+                if consumed == 0 || phase == .handshake { return offset }
+            case .handshake:
+                // Before the handshake's end nothing is offered.
+                return octets.count
+            case .http2:
+                http2?.receive(rest)
+                return octets.count
             case .head:
                 if mustWaitForClient() { return offset }
+                if !hasServed, allowsPriorKnowledge {
+                    switch priorKnowledge(rest) {
+                    case .no: break
+                    case .needsMore: return offset
+                    case .yes:
+                        becomeHTTP2()
+                        continue
+                    }
+                }
                 guard let consumed = receiveHead(rest) else { return offset }
                 offset += consumed
             case .body:
@@ -126,8 +150,9 @@ final class DownstreamConnection: StreamChannel {
         }
         CrashPoint.reach(.headRead)
         headHasBegun = false
-        requestsServed += 1
-        let exchange = context.openExchange(for: self)
+        hasServed = true
+        if context.parsedHead.wantsUpgrade, upgradesToHTTP2() { return consumed }
+        let exchange = context.openExchange(for: .connection(self))
         self.exchange = exchange
         decoder = BodyDecoder(framing: exchange.head.framing)
         closesAfterAnswer = !exchange.head.keepsAlive || context.isDraining
@@ -144,15 +169,13 @@ final class DownstreamConnection: StreamChannel {
     }
 
     private func startBodyTimers() {
-        bodyStarted = context.worker.now
-        bodyDeadline = bodyStarted.adding(milliseconds: context.timeouts.requestBody)
-        deadline = bodyStarted.adding(milliseconds: context.timeouts.requestBodyIdle)
+        deadline = bodyClock.start(at: context.worker.now, context.timeouts)
     }
 
     /// Returns the octets consumed, nil when more are needed.
     private func receiveBody(_ octets: Span<UInt8>, _ exchange: Exchange) -> Int? {
-        let idle = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
-        deadline = exchange.isCovered ? min(idle, bodyDeadline) : idle
+        deadline = bodyClock.progressed(
+            at: context.worker.now, context.timeouts, isCovered: exchange.isCovered)
         do {
             switch try decoder.next(octets) {
             case .data(let consumed, let range):
@@ -173,14 +196,10 @@ final class DownstreamConnection: StreamChannel {
         }
     }
 
-    /// A covered body under the minimum rate, once the grace has passed.
     private func isTooSlow(_ exchange: Exchange) -> Bool {
-        let elapsed = context.worker.now.nanoseconds(since: bodyStarted) / 1_000_000
-        guard self.exchange === exchange, exchange.isCovered, elapsed > context.limits.requestBodyGraceMilliseconds
-        else {
-            return false
-        }
-        return exchange.bodyBytesReceived * 1000 < UInt64(context.limits.requestBodyRateMin) * elapsed
+        self.exchange === exchange && exchange.isCovered
+            && bodyClock.isTooSlow(
+                at: context.worker.now, octets: exchange.bodyBytesReceived, context.limits)
     }
 
     private func endBody(_ exchange: Exchange) {
@@ -213,7 +232,7 @@ final class DownstreamConnection: StreamChannel {
         switch phase {
         case .head where exchange == nil, .draining, .lingering:
             end()
-        case .body, .head:
+        case .body, .head, .http2, .proxyHeader, .handshake:
             // The request will never be complete: nothing of it was executed on a covered route.
             end()
         case .answering:
@@ -227,6 +246,7 @@ final class DownstreamConnection: StreamChannel {
     }
 
     override func failed(_ error: Errno) {
+        if let tlsFailure { handshakeFailed(tlsFailure) }
         end()
     }
 
@@ -235,7 +255,15 @@ final class DownstreamConnection: StreamChannel {
             deadline = context.worker.now.adding(milliseconds: context.timeouts.keepAlive)
             resumeReading()
         }
-        exchange?.downstreamOutputDrained()
+        if let http2 { http2.outputDrained() } else { exchange?.downstreamOutputDrained() }
+    }
+
+    override func secured() {
+        openSecured()
+    }
+
+    override func willFlush() {
+        if phase == .http2 { http2?.fillOutput() }
     }
 
     // MARK: The answer's end
@@ -292,9 +320,10 @@ final class DownstreamConnection: StreamChannel {
         phase = .closed
         context.connectionClosed(self)
         reset()
+        endStreams()
     }
 
-    private func end() {
+    func end() {
         guard phase != .closed else { return }
         phase = .closed
         let exchange = self.exchange
@@ -302,6 +331,20 @@ final class DownstreamConnection: StreamChannel {
         context.connectionClosed(self)
         closeNow()
         exchange?.clientLeft()
+        endStreams()
+    }
+
+    private func endStreams() {
+        let streams = http2
+        http2 = nil
+        streams?.connectionEnded()
+    }
+
+    /// HTTP/2 is over: what is queued goes out, and the client is given time to read it.
+    func endAfterOutput() {
+        guard phase == .http2 else { return }
+        linger()
+        endStreams()
     }
 
     /// The answer cannot keep the connection: its end is the connection's end, or the rest of the request is not worth
@@ -312,8 +355,9 @@ final class DownstreamConnection: StreamChannel {
 
     /// Closes now if no request is being served, else after its answer.
     func drainConnection() {
+        if let http2 { return http2.drain() }
         closesAfterAnswer = true
-        if isIdle { end() }
+        if isIdle || phase == .proxyHeader || phase == .handshake { end() }
     }
 
     /// From here on the octets of both sides are opaque.
@@ -333,14 +377,15 @@ final class DownstreamConnection: StreamChannel {
 
     // MARK: Errors before an exchange exists
 
-    private func refuse(_ problem: Problem, _ detail: StaticString?) {
+    func refuse(_ problem: Problem, _ detail: StaticString?) {
         context.telemetry.refusedBeforeExchange(listener, problem)
         closesAfterAnswer = true
         phase = .answering
-        context.scratch.removeAll(keepingCapacity: true)
-        ProblemWriter.write(
-            problem, detail: detail.map { "\($0)" }, closes: true, withContent: true, to: &context.scratch)
-        write(contentsOf: context.scratch)
+        let answer = ProblemAnswer(problem, detail: detail.map { "\($0)" })
+        let head = AnswerHead(
+            status: answer.status, framing: .length(UInt64(answer.content.count)), version: .http11, ends: false)
+        _ = sendHead(head, fieldLines: answer.fieldLines, more: [])
+        sendBody(answer.content.span)
         linger()
     }
 
@@ -354,6 +399,13 @@ final class DownstreamConnection: StreamChannel {
 
     override func deadlinePassed() {
         switch phase {
+        case .http2:
+            http2?.deadlinePassed()
+        case .proxyHeader:
+            end()
+        case .handshake:
+            context.telemetry.handshakeFailed(listener, "timeout")
+            end()
         case .head where queuedOutputBytes > 0 && octetsWritten > octetsWrittenAtDeadline:
             watchWriting()
         case .head:

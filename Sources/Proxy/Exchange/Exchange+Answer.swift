@@ -13,21 +13,20 @@ extension Exchange {
             upstreamFailed(.extraOctets)
             return
         }
-        guard answerHead.status != 100, head.version == .http11, !isClientDone, let downstream else { return }
+        guard answerHead.status != 100, !isClientDone, let downstream else { return }
         do {
             try answerHead.fields.markHopByHop()
         } catch {
             upstreamFailed(.malformed(error))
             return
         }
-        context.scratch.removeAll(keepingCapacity: true)
-        HTTP1Serialiser.statusLine(answerHead.status, to: &context.scratch)
-        HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &context.scratch)
-        HTTP1Serialiser.endOfHead(to: &context.scratch)
-        downstream.write(contentsOf: context.scratch)
+        fieldLines.removeAll(keepingCapacity: true)
+        HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
+        downstream.sendInterim(answerHead.status, fieldLines: fieldLines, version: head.version)
     }
 
-    func answerHeadReceived() {
+    /// - Parameter ends: neither body nor trailers follow.
+    func answerHeadReceived(ends: Bool) {
         CrashPoint.reach(.responseHead)
         do {
             try answerHead.fields.markHopByHop()
@@ -45,18 +44,18 @@ extension Exchange {
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
         guard !isClientDone, let downstream else { return }
         timeline.status = answerHead.status
-        clientFraming = framingTowardsClient
-        if clientFraming == .untilClose { downstream.closeAfterAnswer() }
         if sending != .complete { noteEarlyAnswer(downstream) }
-        context.scratch.removeAll(keepingCapacity: true)
-        writeAnswerHead(to: &context.scratch, closes: downstream.closesAfterAnswer)
         downstream.watchWriting()
-        emit(contentsOf: context.scratch)
+        if attempt != nil {
+            holdsAnswerHead = true
+        } else {
+            sendAnswerHead(to: downstream, ends: ends)
+        }
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
     /// closed.
-    private func noteEarlyAnswer(_ downstream: DownstreamConnection) {
+    private func noteEarlyAnswer(_ downstream: Downstream) {
         if case .length(let length) = head.framing,
             length - bodyBytesReceived <= UInt64(context.limits.drainBodyBytesMax)
         {
@@ -65,29 +64,13 @@ extension Exchange {
         downstream.closeAfterAnswer()
     }
 
-    private var framingTowardsClient: ClientFraming {
-        switch answerHead.framing {
-        case .none: .none
-        case .length: .length
-        case .chunked, .untilClose: head.version == .http11 ? .chunked : .untilClose
-        }
-    }
-
-    private func writeAnswerHead(to output: inout [UInt8], closes: Bool) {
-        HTTP1Serialiser.statusLine(answerHead.status, to: &output)
-        output.append(contentsOf: fieldLines)
-        if clientFraming == .chunked { output.append(contentsOf: WireText.chunkedLine) }
-        if timeline.outcome == .unprotected { output.append(contentsOf: WireText.unprotectedLine) }
-        writeConnectionField(closes: closes, to: &output)
-        output.append(contentsOf: WireText.lineEnd)
-    }
-
-    func writeConnectionField(closes: Bool, to output: inout [UInt8]) {
-        if closes {
-            output.append(contentsOf: WireText.closeLine)
-        } else if head.version == .http10 {
-            output.append(contentsOf: WireText.keepAliveLine)
-        }
+    private func sendAnswerHead(to downstream: Downstream, ends: Bool) {
+        isAnswerStarted = true
+        holdsAnswerHead = false
+        let answer = AnswerHead(
+            status: answerHead.status, framing: answerHead.framing, version: head.version, ends: ends)
+        let more = timeline.outcome == .unprotected ? WireText.unprotectedLine : []
+        timeline.bytesToClient += UInt64(downstream.sendHead(answer, fieldLines: fieldLines, more: more))
     }
 
     func answerBodyReceived(_ octets: Span<UInt8>) {
@@ -95,14 +78,11 @@ extension Exchange {
         setResponseIdleDeadline()
         if attempt != nil { record(octets) }
         guard !isClientDone, let downstream, octets.count > 0 else { return }
-        if clientFraming == .chunked {
-            context.scratch.removeAll(keepingCapacity: true)
-            HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
-            emit(contentsOf: context.scratch)
-            emit(octets)
-            emit(contentsOf: WireText.lineEnd)
+        timeline.bytesToClient += UInt64(octets.count)
+        if attempt != nil {
+            held.append(octets)
         } else {
-            emit(octets)
+            downstream.sendBody(octets)
         }
         pauseUpstreamIfFull(downstream)
     }
@@ -110,22 +90,6 @@ extension Exchange {
     private func setResponseIdleDeadline() {
         guard let route else { return }
         upstream?.deadline = earlier(context.worker.now.adding(milliseconds: route.timeouts.responseIdle))
-    }
-
-    /// Towards the client: at once where the exchange passes through, else first into `held`.
-    private func emit(_ octets: Span<UInt8>) {
-        guard let downstream else { return }
-        timeline.bytesToClient += UInt64(octets.count)
-        if attempt != nil {
-            held.append(octets)
-        } else {
-            isAnswerStarted = true
-            downstream.write(octets)
-        }
-    }
-
-    private func emit(contentsOf octets: [UInt8]) {
-        emit(octets.span)
     }
 
     private func record(_ octets: Span<UInt8>) {
@@ -152,21 +116,26 @@ extension Exchange {
     /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its
     /// last octet.
     func answerReadEnded() {
-        guard !hasAnswerEnded, !held.isEmpty else { return }
-        sendHeld()
-    }
-
-    private func sendHeld() {
-        guard let downstream else { return }
-        isAnswerStarted = true
-        downstream.write(contentsOf: held)
-        held.removeAll(keepingCapacity: true)
+        guard !hasAnswerEnded, holdsAnswerHead || !held.isEmpty, let downstream else { return }
+        sendHeld(to: downstream, ends: false)
         pauseUpstreamIfFull(downstream)
     }
 
+    private func sendHeld(to downstream: Downstream, ends: Bool) {
+        if holdsAnswerHead { sendAnswerHead(to: downstream, ends: ends && held.isEmpty) }
+        guard !held.isEmpty else { return }
+        if ends, CrashPoint.isArmed(.replyHalf) {
+            downstream.sendBody(held.span.extracting(..<(held.count / 2)))
+            downstream.flush()
+            CrashPoint.reach(.replyHalf)
+        }
+        downstream.sendBody(held.span)
+        held.removeAll(keepingCapacity: true)
+    }
+
     /// The service waits for a client that reads more slowly than it writes.
-    func pauseUpstreamIfFull(_ downstream: DownstreamConnection) {
-        guard downstream.queuedOutputBytes > context.limits.outputHighWater, let upstream else { return }
+    func pauseUpstreamIfFull(_ downstream: Downstream) {
+        guard downstream.queuedOctets > context.limits.outputHighWater, let upstream else { return }
         upstream.pauseReading()
         downstream.requestDrainNotice()
     }
@@ -201,21 +170,9 @@ extension Exchange {
     /// Sends what is held, and the end of the message.
     func releaseAnswer() {
         if let downstream {
-            if !held.isEmpty {
-                isAnswerStarted = true
-                if CrashPoint.isArmed(.replyHalf) {
-                    downstream.write(contentsOf: Array(held[..<(held.count / 2)]))
-                    downstream.flush()
-                    CrashPoint.reach(.replyHalf)
-                }
-                downstream.write(contentsOf: held)
-            }
-            if clientFraming == .chunked {
-                context.scratch.removeAll(keepingCapacity: true)
-                HTTP1Serialiser.lastChunk(
-                    trailers: head.acceptsTrailers ? recording.trailerLines : [], to: &context.scratch)
-                downstream.write(contentsOf: context.scratch)
-            }
+            let trailerLines = head.acceptsTrailers ? recording.trailerLines : []
+            sendHeld(to: downstream, ends: trailerLines.isEmpty)
+            downstream.sendEnd(trailerLines: trailerLines)
             noteDelivery(downstream)
             if CrashPoint.isArmed(.replySent) { downstream.flush() }
         }

@@ -100,7 +100,7 @@ extension Exchange {
     /// The client is told; the connection to the service stays for a late answer.
     private func rejectAndListen(_ rejection: Attempt.Rejection) {
         if case .problem(let problem) = rejection, let downstream {
-            writeProblem(problem, detail: nil, to: downstream)
+            sendProblem(problem, detail: nil, to: downstream)
         }
         releaseClient()
         guard let upstream else {
@@ -124,8 +124,9 @@ extension Exchange {
     }
 
     /// `replay undelivered` needs to know whether the client got every octet.
-    func noteDelivery(_ downstream: DownstreamConnection) {
+    func noteDelivery(_ downstream: Downstream) {
         guard let claim = claim ?? replayed, route?.tracksDelivery == true else { return }
-        context.deliveries.watch(downstream, claim)
+        let deliveries: DeliveryWatch = context.deliveries
+        downstream.watchDelivery { deliveries.watch($0, claim) }
     }
 }

@@ -9,14 +9,14 @@ extension Exchange {
         guard let route else { return }
         let validates = isCovered || !head.method.isSafe
         switch route.pool.acquire(for: self, tried: triedServers, validates: validates, fresh: fresh) {
-        case .ready(let connection):
-            upstream = connection
-            timeline.upstreamServer = connection.server
+        case .ready(let acquired):
+            upstream = acquired
+            timeline.upstreamServer = acquired.server
             timeline.isUpstreamReused = true
             sendRequest()
-        case .connecting(let connection):
-            upstream = connection
-            timeline.upstreamServer = connection.server
+        case .connecting(let acquired):
+            upstream = acquired
+            timeline.upstreamServer = acquired.server
             timeline.isUpstreamReused = false
             sending = .connecting
             CrashPoint.reach(.connecting)
@@ -35,19 +35,24 @@ extension Exchange {
         CrashPoint.reach(.firstByte)
         if let claim { context.store.markSent(claim) }
         CrashPoint.reach(.markedSent)
-        context.scratch.removeAll(keepingCapacity: true)
         let framing = requestFraming
         ForwardedRequest.dropManaged(&head.fields, isTrusted: client.isTrusted)
         route.dropManaged(&head.fields, isCovered: isCovered)
-        ForwardedRequest.write(
-            head, route: route, client: client, serverText: route.pool.serverText(upstream.server),
-            via: context.rules.viaLine(head.version), framing: framing, isCovered: isCovered, upgrades: mayUpgrade,
-            to: &context.scratch)
-        upstream.write(contentsOf: context.scratch)
+        guard upstream.sendHead(of: self, route: route, framing: framing) else {
+            upstreamFailed(.noStream)
+            return
+        }
         sending = .streaming
         if isCovered {
-            sendCollectedBody(upstream, framing)
-        } else if hasRequestEnded || head.framing == .none {
+            sendCollectedBody(upstream)
+            return
+        }
+        if !body.isEmpty {
+            // Collected before it was known that the request passes through.
+            upstream.sendBody(body.span)
+            body.removeAll()
+        }
+        if hasRequestEnded || head.framing == .none {
             endForwarding()
         } else {
             upstream.deadline = .never
@@ -61,48 +66,32 @@ extension Exchange {
         return .length(UInt64(body.count))
     }
 
-    private func sendCollectedBody(_ upstream: UpstreamConnection, _ framing: BodyFraming) {
+    /// Nothing follows the request's head towards the service.
+    var sendsHeadOnly: Bool {
+        guard trailerLines.isEmpty else { return false }
+        return isCovered ? body.isEmpty : body.isEmpty && (hasRequestEnded && bodyBytesReceived == 0 || head.framing == .none)
+    }
+
+    private func sendCollectedBody(_ upstream: Upstream) {
         if CrashPoint.isArmed(.requestHalf) { upstream.flush() }
         CrashPoint.reach(.requestHalf)
-        if case .chunked = framing {
-            if !body.isEmpty {
-                context.scratch.removeAll(keepingCapacity: true)
-                HTTP1Serialiser.chunkHeader(body.count, to: &context.scratch)
-                upstream.write(contentsOf: context.scratch)
-                upstream.write(contentsOf: body)
-                upstream.write(contentsOf: WireText.lineEnd)
-            }
-        } else if !body.isEmpty {
-            upstream.write(contentsOf: body)
-        }
+        if !body.isEmpty { upstream.sendBody(body.span) }
         endForwarding()
     }
 
     /// One piece of a body that passes through.
     func forwardBody(_ octets: Span<UInt8>) {
         guard let upstream, octets.count > 0 else { return }
-        if upstream.queuedOutputBytes + octets.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
+        if upstream.queuedOctets + octets.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
         // A service that stops reading ends the exchange as one that stops writing does.
         upstream.deadline = earlier(context.worker.now.adding(milliseconds: route?.timeouts.responseIdle ?? 60_000))
-        if case .chunked = head.framing {
-            context.scratch.removeAll(keepingCapacity: true)
-            HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
-            upstream.write(contentsOf: context.scratch)
-            upstream.write(octets)
-            upstream.write(contentsOf: WireText.lineEnd)
-        } else {
-            upstream.write(octets)
-        }
+        upstream.sendBody(octets)
     }
 
     /// The whole request is queued: from here on the service's time runs.
     func endForwarding() {
         guard let upstream else { return }
-        if case .chunked = requestFraming {
-            context.scratch.removeAll(keepingCapacity: true)
-            HTTP1Serialiser.lastChunk(trailers: trailerLines, to: &context.scratch)
-            upstream.write(contentsOf: context.scratch)
-        }
+        upstream.sendEnd(trailerLines: trailerLines)
         sending = .complete
         if !hasAnswerHead {
             upstream.deadline = earlier(
@@ -122,12 +111,12 @@ extension Exchange {
 
     func upstreamFailed(_ failure: UpstreamFailure) {
         guard let upstream else { return }
-        let nothingSent = !upstream.hasSentAnyOctet
+        let nothingSent = !upstream.hasSentAnyOctet || failure.isUnprocessed
         let server = upstream.server
         let wasReused = upstream.isReused
         self.upstream = nil
         upstream.end()
-        route?.pool.serverFailed(server)
+        if !failure.isUnprocessed { route?.pool.serverFailed(server) }
         if let pool = route?.pool { context.telemetry.upstreamFailed(pool, failure) }
         if isTunnel {
             tunnelEnded(byUpstream: true)
@@ -165,7 +154,9 @@ extension Exchange {
     private func isDead(_ failure: UpstreamFailure) -> Bool {
         switch failure {
         case .closedEarly, .reset: true
-        case .notConnected, .connectTimedOut, .malformed, .unexpectedSwitch, .responseTimedOut, .extraOctets: false
+        case .notConnected, .connectTimedOut, .malformed, .unexpectedSwitch, .responseTimedOut, .extraOctets,
+            .notSecured, .noStream, .streamRefused, .streamReset:
+            false
         }
     }
 

@@ -49,6 +49,7 @@ extension Exchange {
         if head.fields.contains(.via), context.rules.hops(head.fields) >= Rules.hopsMax {
             return (.loopDetected, "Via names this proxy again and again; 'via NAME' gives each proxy its own.")
         }
+        if let downstream, downstream.channel.misdirects(head) { return (.misdirected, nil) }
         if head.method == .trace { return (.methodNotAllowed, "TRACE is not served.") }
         do {
             let octets = head.fields.octets
@@ -81,7 +82,7 @@ extension Exchange {
     }
 
     private func sendContinue() {
-        downstream?.write(contentsOf: WireText.continueLine)
+        downstream?.sendContinue()
     }
 
     func requestBodyReceived(_ octets: Span<UInt8>) {
@@ -139,7 +140,7 @@ extension Exchange {
         return route.identifier.begin(
             method: octets.span.extracting(head.methodRange.bounds), path: path.span,
             query: octets.span.extracting(head.query.bounds), hasQuery: head.hasQuery, fields: fields,
-            scratch: &context.identityScratch)
+            certificate: downstream?.channel.callerCertificate, scratch: &context.identityScratch)
     }
 
     private func handleMissingKey(_ route: Route) {
@@ -188,6 +189,23 @@ extension Exchange {
             return
         }
         body.append(octets)
+        if isGRPC, claim == nil, attempt == nil, holdsSecondGRPCMessage { passStreamingCall() }
+    }
+
+    /// gRPC over HTTP/2: a message is a flag, four octets of length and its content. A unary call has one.
+    private var holdsSecondGRPCMessage: Bool {
+        guard body.count > 5 else { return false }
+        let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
+        return body.count > 5 + length
+    }
+
+    /// A call that streams its messages cannot be told from its repeats before it ends: it passes untouched, with what
+    /// was collected of it first. The same call always takes this way, whatever its timing.
+    private func passStreamingCall() {
+        timeline.outcome = .bypassed
+        isCovered = false
+        pending = nil
+        startForwarding()
     }
 
     /// Takes from the budget for buffered bodies; given back when the exchange ends.

@@ -12,7 +12,7 @@ extension Exchange {
 
     /// The service answered 101. False if nobody asked for it.
     func upgradeAccepted() -> Bool {
-        guard mayUpgrade, let downstream, let upstream, let route else { return false }
+        guard mayUpgrade, let downstream = tunnelClient, let upstream, let route else { return false }
         do {
             try answerHead.fields.markHopByHop()
         } catch {
@@ -36,15 +36,15 @@ extension Exchange {
     }
 
     func tunnelFromUpstream(_ octets: Span<UInt8>) {
-        guard let downstream else { return }
+        guard let client = tunnelClient else { return }
         timeline.bytesToClient += UInt64(octets.count)
-        downstream.write(octets)
+        client.write(octets)
         extendTunnel()
-        pauseUpstreamIfFull(downstream)
+        if let downstream { pauseUpstreamIfFull(downstream) }
     }
 
     func tunnelFromDownstream(_ octets: Span<UInt8>) {
-        guard let upstream else { return }
+        guard case .connection(let upstream) = upstream else { return }
         bodyBytesReceived += UInt64(octets.count)
         upstream.write(octets)
         extendTunnel()
@@ -52,6 +52,12 @@ extension Exchange {
             downstream?.pauseReading()
             upstream.requestDrainNotice()
         }
+    }
+
+    /// Tunnels stand between HTTP/1 connections only: the client's.
+    private var tunnelClient: DownstreamConnection? {
+        guard case .connection(let connection) = downstream else { return nil }
+        return connection
     }
 
     private func extendTunnel() {
@@ -66,11 +72,11 @@ extension Exchange {
 
     /// One side is gone: what is queued towards the other is still sent.
     func tunnelEnded(byUpstream: Bool) {
-        let client = downstream
+        let client = tunnelClient
         downstream = nil
-        if let upstream, !byUpstream {
+        if case .connection(let connection) = upstream, !byUpstream {
             self.upstream = nil
-            upstream.endAfterFlush()
+            connection.endAfterFlush()
         }
         client?.endTunnel()
         finish()

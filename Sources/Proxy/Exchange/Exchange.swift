@@ -21,23 +21,15 @@ final class Exchange {
         case complete
     }
 
-    /// How the body of the answer is delimited towards the client.
-    enum ClientFraming {
-        case none
-        case length
-        case chunked
-        case untilClose
-    }
-
     /// Lives as long as the process, as its worker does.
     let context: WorkerContext
     /// Slot and generation: what the store and timers know this exchange by.
     private(set) var id: UInt64 = 0
 
     // The client's side.
-    var downstream: DownstreamConnection?
+    var downstream: Downstream?
     /// Outlives the connection: a request may be sent after its client has left.
-    var client = ForwardedRequest.Client(text: [], isTrusted: false)
+    var client = ForwardedRequest.Client(text: [])
     var listener = 0
     @exclusivity(unchecked) var head = RequestHead()
     /// Normalised; what routes and keys see.
@@ -62,7 +54,7 @@ final class Exchange {
     var waitDeadline = Instant.never
 
     // The service's side.
-    var upstream: UpstreamConnection?
+    var upstream: Upstream?
     var sending = Sending.notStarted
     var triedServers: Set<Int> = []
     var hasRetriedFresh = false
@@ -70,9 +62,10 @@ final class Exchange {
     @exclusivity(unchecked) var answerHead = ResponseHead()
     /// End-to-end field lines of the answer, serialised once for the client and for the record.
     @exclusivity(unchecked) var fieldLines: [UInt8] = []
-    var clientFraming = ClientFraming.none
     /// What is not sent yet of a covered answer: its last octets leave after the record is durable.
     @exclusivity(unchecked) var held: [UInt8] = []
+    /// The head of a covered answer is not sent yet.
+    var holdsAnswerHead = false
     var hasAnswerHead = false
     var hasAnswerEnded = false
     /// An octet of the answer's head has gone to the client.
@@ -95,20 +88,28 @@ final class Exchange {
     var canTakeBody: Bool {
         if isCovered || isClientDone { return true }
         guard let upstream else { return false }
-        return sending == .streaming && upstream.queuedOutputBytes < context.limits.outputHighWater
+        return sending == .streaming && upstream.queuedOctets < context.limits.outputHighWater
     }
 
     var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
 
+    /// Errors of the proxy's own must be such that a gRPC client reads them.
+    var isGRPC: Bool {
+        guard case .stream = downstream else { return false }
+        return head.fields.isGRPC
+    }
+
     // MARK: Lifetime
 
     /// Takes an unused exchange into service.
-    func open(id: UInt64, downstream: DownstreamConnection) {
+    func open(id: UInt64, downstream: Downstream) {
         self.id = id
         self.downstream = downstream
-        client.text = downstream.peerText
-        client.isTrusted = downstream.peerIsTrusted
-        listener = downstream.listener
+        let connection = downstream.channel
+        client.text = connection.peerText
+        client.isTrusted = connection.peerIsTrusted
+        client.agreement = connection.tlsAgreement
+        listener = connection.listener
         timeline.start(at: context.worker.now, wallMilliseconds: context.worker.wallMilliseconds)
     }
 
@@ -178,7 +179,7 @@ final class Exchange {
         if !triedServers.isEmpty { triedServers.removeAll() }
         hasRetriedFresh = false
         routeDeadline = .never
-        clientFraming = .none
+        holdsAnswerHead = false
         hasAnswerHead = false
         hasAnswerEnded = false
         isAnswerStarted = false

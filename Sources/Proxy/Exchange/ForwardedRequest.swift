@@ -7,7 +7,11 @@ enum ForwardedRequest {
     /// What of the client's connection the head tells.
     struct Client {
         var text: [UInt8]
-        var isTrusted: Bool
+        var isTrusted = false
+        /// What TLS agreed on; nil = no TLS.
+        var agreement: TLSAgreement?
+
+        var isSecure: Bool { agreement != nil }
     }
 
     /// Marks what is not forwarded as it came.
@@ -24,24 +28,20 @@ enum ForwardedRequest {
         }
     }
 
+    /// Appends the head as an HTTP/1 message.
     static func write(
         _ head: borrowing RequestHead, route: Route, client: Client, serverText: String, via: [UInt8]?,
         framing: BodyFraming,
         isCovered: Bool, upgrades: Bool, to output: inout [UInt8]
     ) {
-        writeRequestLine(head, to: &output)
+        output.append(head[head.methodRange])
+        output.append(UInt8(ascii: " "))
+        writeTarget(head, to: &output)
+        output.append(contentsOf: versionEnd)
         output.append(contentsOf: hostPrefix)
-        switch route.settings.hostField {
-        case .preserve where !head.authority.isEmpty: output.append(head[head.authority])
-        case .preserve: output.append(contentsOf: serverText.utf8)
-        case .upstream: output.append(contentsOf: serverText.utf8)
-        case .fixed(let text): output.append(contentsOf: text.utf8)
-        }
+        writeAuthority(head, route: route, serverText: serverText, to: &output)
         output.append(contentsOf: WireText.lineEnd)
-        HTTP1Serialiser.fieldLines(of: head.fields, to: &output)
-        if isCovered && route.renamesKey { route.writeRenamedKey(head.fields, to: &output) }
-        writeForwarded(head, client, to: &output)
-        if let via { output.append(contentsOf: via) }
+        writeFields(head, route: route, client: client, via: via, isCovered: isCovered, to: &output)
         if upgrades { writeUpgrade(head.fields, to: &output) }
         switch framing {
         case .none, .untilClose: break
@@ -51,14 +51,35 @@ enum ForwardedRequest {
         HTTP1Serialiser.endOfHead(to: &output)
     }
 
-    /// The raw target in origin form; an absolute-form target loses its scheme and authority (RFC 9112 §3.2.1).
-    private static func writeRequestLine(_ head: borrowing RequestHead, to output: inout [UInt8]) {
+    /// Appends `host[:port]` as the service is to see it.
+    static func writeAuthority(
+        _ head: borrowing RequestHead, route: Route, serverText: String, to output: inout [UInt8]
+    ) {
+        switch route.settings.hostField {
+        case .preserve where !head.authority.isEmpty: output.append(head[head.authority])
+        case .preserve: output.append(contentsOf: serverText.utf8)
+        case .upstream: output.append(contentsOf: serverText.utf8)
+        case .fixed(let text): output.append(contentsOf: text.utf8)
+        }
+    }
+
+    /// Appends the lines of every protocol: what the client sent end to end, and what the proxy says.
+    static func writeFields(
+        _ head: borrowing RequestHead, route: Route, client: Client, via: [UInt8]?, isCovered: Bool,
+        to output: inout [UInt8]
+    ) {
+        HTTP1Serialiser.fieldLines(of: head.fields, to: &output)
+        if isCovered && route.renamesKey { route.writeRenamedKey(head.fields, to: &output) }
+        writeForwarded(head, client, to: &output)
+        if let via { output.append(contentsOf: via) }
+    }
+
+    /// Appends the raw target in origin form; an absolute-form target loses its scheme and authority (RFC 9112 §3.2.1).
+    static func writeTarget(_ head: borrowing RequestHead, to output: inout [UInt8]) {
         switch head.form {
         case .origin, .asterisk:
-            HTTP1Serialiser.requestLine(method: head[head.methodRange], target: head[head.targetRange], to: &output)
+            output.append(head[head.targetRange])
         case .absolute:
-            output.append(head[head.methodRange])
-            output.append(UInt8(ascii: " "))
             if head.method == .options && head.isAuthorityOnly {
                 // RFC 9112 §3.2.4: without path and query it asks about the server as a whole.
                 output.append(UInt8(ascii: "*"))
@@ -71,7 +92,6 @@ enum ForwardedRequest {
                 output.append(UInt8(ascii: "?"))
                 output.append(head[head.query])
             }
-            output.append(contentsOf: " HTTP/1.1\r\n".utf8)
         }
     }
 
@@ -88,7 +108,7 @@ enum ForwardedRequest {
         output.append(contentsOf: client.text)
         output.append(contentsOf: WireText.lineEnd)
         if !client.isTrusted || !head.fields.contains(.xForwardedProto) {
-            output.append(contentsOf: forwardedProtoLine)
+            output.append(contentsOf: client.isSecure ? forwardedSecureLine : forwardedProtoLine)
         }
         if !head.authority.isEmpty && (!client.isTrusted || !head.fields.contains(.xForwardedHost)) {
             output.append(contentsOf: forwardedHostPrefix)
@@ -105,10 +125,12 @@ enum ForwardedRequest {
         output.append(contentsOf: WireText.upgradeLine)
     }
 
+    private static let versionEnd = Array(" HTTP/1.1\r\n".utf8)
     private static let hostPrefix = Array("Host: ".utf8)
     private static let upgradePrefix = Array("Upgrade: ".utf8)
     private static let forwardedForPrefix = Array("X-Forwarded-For: ".utf8)
     private static let forwardedProtoLine = Array("X-Forwarded-Proto: http\r\n".utf8)
+    private static let forwardedSecureLine = Array("X-Forwarded-Proto: https\r\n".utf8)
     private static let forwardedHostPrefix = Array("X-Forwarded-Host: ".utf8)
     private static let listSeparator = Array(", ".utf8)
 }

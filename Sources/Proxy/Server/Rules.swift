@@ -44,6 +44,7 @@ final class Rules {
     private let pseudonym: [UInt8]?
     private let viaLine10: [UInt8]?
     private let viaLine11: [UInt8]?
+    private let viaLine20: [UInt8]?
 
     /// - Parameter earlier: pools of upstreams whose settings are the same go on, with their connections.
     init(_ plan: RulesPlan, context: WorkerContext, resolver: Resolver, earlier: Rules?) throws(PolicyError) {
@@ -55,6 +56,7 @@ final class Rules {
         pseudonym = settings.viaPseudonym.map { Array($0.utf8) }
         viaLine10 = settings.viaPseudonym.map { Array("Via: 1.0 \($0)\r\n".utf8) }
         viaLine11 = settings.viaPseudonym.map { Array("Via: 1.1 \($0)\r\n".utf8) }
+        viaLine20 = settings.viaPseudonym.map { Array("Via: 2.0 \($0)\r\n".utf8) }
         var pools: [UpstreamPool] = []
         for (index, upstream) in settings.upstreams.enumerated() {
             if let pool = earlier?.pools.first(where: { $0.settings == upstream }) {
@@ -77,7 +79,13 @@ final class Rules {
         self.routes = routes
     }
 
-    func viaLine(_ version: RequestHead.Version) -> [UInt8]? { version == .http10 ? viaLine10 : viaLine11 }
+    func viaLine(_ version: HTTPVersion) -> [UInt8]? {
+        switch version {
+        case .http10: viaLine10
+        case .http11: viaLine11
+        case .http2: viaLine20
+        }
+    }
 
     /// As many proxies of this name as no deployment has: the request goes in a circle (RFC 9110 §7.6).
     static let hopsMax = 8

@@ -81,7 +81,7 @@ package final class Server: @unchecked Sendable {
     private func makeContext(_ worker: Worker, _ store: any RecordStore) throws -> WorkerContext {
         try WorkerContext(
             worker: worker, plan: plan, store: store, shared: shared, resolver: resolver,
-            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog()))
+            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log))
     }
 
     private func makePlan(_ settings: ServerSettings) throws(StartError) -> RulesPlan {

@@ -7,8 +7,12 @@ import Transport
 final class Telemetry {
     private let shard: MetricShard
     private let log: AccessLog
+    private let operatorLog: Log
+    /// One line a second is enough.
+    private var nextTLSWarning = Instant(nanoseconds: 0)
     private let worker: Worker
-    private let protocolLabel: MetricLabel
+    private let http1Label: MetricLabel
+    private let http2Label: MetricLabel
     private let registry: MetricRegistry
     /// By the labels of routes and upstreams.
     private var durations: [[HistogramID]] = []
@@ -21,13 +25,15 @@ final class Telemetry {
     private let connectionsTotal: SeriesID
     private let waiters: SeriesID
 
-    init(worker: Worker, registry: MetricRegistry, log: AccessLog) {
+    init(worker: Worker, registry: MetricRegistry, log: AccessLog, operatorLog: Log) {
+        self.operatorLog = operatorLog
         self.worker = worker
         self.registry = registry
         self.log = log
         let shard = registry.makeShard()
         self.shard = shard
-        protocolLabel = shard.literal("http/1.1")
+        http1Label = shard.literal("http/1.1")
+        http2Label = shard.literal("h2")
         requestSize = shard.histogram(.requestSize)
         responseSize = shard.histogram(.responseSize)
         recordSize = shard.histogram(.idempotencyRecordSize)
@@ -60,11 +66,30 @@ final class Telemetry {
 
     func connectionOpened(_ listener: Int) {
         shard.add(connectionsTotal)
-        shard.move(.connections, .index(listener), protocolLabel, by: 1)
+        shard.move(.connections, .index(listener), http1Label, by: 1)
     }
 
-    func connectionClosed(_ listener: Int) {
-        shard.move(.connections, .index(listener), protocolLabel, by: -1)
+    func connectionClosed(_ listener: Int, isHTTP2: Bool) {
+        shard.move(.connections, .index(listener), isHTTP2 ? http2Label : http1Label, by: -1)
+    }
+
+    func connectionBecameHTTP2(_ listener: Int) {
+        shard.move(.connections, .index(listener), http1Label, by: -1)
+        shard.move(.connections, .index(listener), http2Label, by: 1)
+    }
+
+    func goAwaySent(_ reason: StaticString) {
+        shard.add(.http2GoAwaySent, shard.literal(reason))
+    }
+
+    func handshakeEnded(_ listener: Int, _ agreement: TLSAgreement) {
+        shard.add(
+            .tlsHandshakes, .index(listener), shard.literal(agreement.version.text),
+            shard.literal(agreement.isResumed ? "true" : "false"))
+    }
+
+    func handshakeFailed(_ listener: Int, _ reason: StaticString) {
+        shard.add(.tlsHandshakeFailures, .index(listener), shard.literal(reason))
     }
 
     func connectionRejected(_ reason: StaticString) {
@@ -123,6 +148,16 @@ final class Telemetry {
         shard.add(.upstreamErrors, .index(pool.label), shard.literal(failure.kind))
     }
 
+    /// An operator must learn why: with certificates nothing works until somebody acts.
+    func notSecured(_ pool: UpstreamPool, _ server: Int, _ failure: TLSFailure) {
+        let now = worker.now
+        guard now >= nextTLSWarning else { return }
+        nextTLSWarning = now.adding(milliseconds: 1_000)
+        operatorLog.warning(
+            "TLS with a server failed", .string("upstream", pool.settings.name),
+            .string("server", pool.serverText(server)), .string("error", failure.description))
+    }
+
     func upstreamRetried(_ pool: UpstreamPool) {
         shard.add(.upstreamRetries, .index(pool.label))
     }
@@ -174,7 +209,12 @@ final class Telemetry {
         entry.listener = exchange.listener
         entry.route = exchange.route?.label ?? -1
         entry.clientIP = client.span
-        entry.isHTTP10 = exchange.head.version == .http10
+        entry.version = AccessEntry.Version(exchange.head.version)
+        let agreement = exchange.client.agreement
+        let serverName = agreement?.serverName ?? []
+        entry.tlsVersion = agreement?.version.text
+        entry.isTLSResumed = agreement?.isResumed ?? false
+        entry.serverName = serverName.span
         entry.method = octets.span.extracting(exchange.head.methodRange.bounds)
         entry.host = octets.span.extracting(exchange.head.authority.bounds)
         entry.path = path.span
@@ -196,18 +236,41 @@ final class Telemetry {
     }
 }
 
-extension UpstreamFailure {
+extension AccessEntry.Version {
+    init(_ version: HTTPVersion) {
+        switch version {
+        case .http10: self = .http10
+        case .http11: self = .http11
+        case .http2: self = .http2
+        }
+    }
+}
+
+extension TLSVersion {
     /// A metric's label.
-    var kind: StaticString {
+    var text: StaticString {
         switch self {
-        case .notConnected: "not_connected"
-        case .connectTimedOut: "connect_timeout"
-        case .closedEarly: "closed_early"
-        case .reset: "reset"
+        case .tls12: "TLSv1.2"
+        case .tls13: "TLSv1.3"
+        }
+    }
+}
+
+extension TLSFailure.Kind {
+    /// A metric's label.
+    var label: StaticString {
+        switch self {
+        case .handshakeCutOff: "handshake_cut_off"
+        case .alert: "alert"
+        case .certificate: "certificate"
+        case .noCertificate: "no_certificate"
+        case .noCommonParameters: "no_common_parameters"
+        case .noCommonProtocol: "no_common_protocol"
+        case .unknownName: "unknown_name"
+        case .notTLS: "not_tls"
+        case .flood: "flood"
         case .malformed: "malformed"
-        case .unexpectedSwitch: "unexpected_switch"
-        case .responseTimedOut: "response_timeout"
-        case .extraOctets: "extra_octets"
+        case .internal: "internal"
         }
     }
 }

@@ -9,6 +9,8 @@ final class WorkerContext {
     let worker: Worker
     let store: any RecordStore
     let shared: SharedState
+    /// Stay as they are over reloads.
+    let listeners: [ListenerSettings]
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
     let telemetry: Telemetry
@@ -39,6 +41,7 @@ final class WorkerContext {
         self.worker = worker
         self.store = store
         self.shared = shared
+        listeners = plan.settings.listeners
         self.resolver = resolver
         self.telemetry = telemetry
         scratch.reserveCapacity(64 << 10)
@@ -71,7 +74,7 @@ final class WorkerContext {
 
     // MARK: Exchanges
 
-    func openExchange(for downstream: DownstreamConnection) -> Exchange {
+    func openExchange(for downstream: Downstream) -> Exchange {
         let index: Int
         if let free = freeExchanges.popLast() {
             index = free
@@ -185,7 +188,7 @@ final class WorkerContext {
         deliveries.connectionCloses(connection)
         if connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
             shared.connections.subtract(1, ordering: .relaxed)
-            telemetry.connectionClosed(connection.listener)
+            telemetry.connectionClosed(connection.listener, isHTTP2: connection.speaksHTTP2)
         }
     }
 

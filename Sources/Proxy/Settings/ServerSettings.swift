@@ -28,6 +28,14 @@ package struct ListenerSettings: Sendable {
     package var mode: UInt32?
     /// A descriptor handed over by the service manager, already bound and listening.
     package var inheritedDescriptor: Int32?
+    /// Nil = no TLS.
+    package var tls: TLSServerContext?
+    /// Clients are asked for certificates.
+    package var asksForClientCertificate = false
+    /// Peers that begin each connection with a PROXY header, and are refused without one.
+    package var proxyPeers: [AddressBlock] = []
+    /// Without TLS: whether HTTP/2 is spoken with clients that begin it, or ask for the upgrade.
+    package var allowsHTTP2 = true
 
     package init(text: String, address: SocketAddress, mode: UInt32? = nil, inheritedDescriptor: Int32? = nil) {
         self.text = text
@@ -37,8 +45,19 @@ package struct ListenerSettings: Sendable {
     }
 }
 
+extension ListenerSettings {
+    /// Never guessed from what the peer sends: the PROXY protocol forbids it.
+    func expectsProxyHeader(from peer: SocketAddress) -> Bool {
+        guard !proxyPeers.isEmpty else { return false }
+        // The peers of a UNIX socket have no address: they are all of the operator's choosing.
+        guard let octets = peer.octets else { return true }
+        return proxyPeers.contains { $0.contains(octets) }
+    }
+}
+
 /// Timeouts towards clients (operations.md §1.5).
 package struct ClientTimeouts: Sendable {
+    package var handshake: UInt64 = 10_000
     package var requestHeader: UInt64 = 10_000
     package var requestBodyIdle: UInt64 = 15_000
     package var requestBody: UInt64 = 60_000
@@ -92,13 +111,24 @@ package struct UpstreamSettings: Sendable, Equatable {
         /// As written, for logs and metrics.
         package var text: String
         package var host: ServerHost
+        package var scheme: Scheme
         package var isBackup: Bool
 
-        package init(text: String, host: ServerHost, isBackup: Bool = false) {
+        package init(text: String, host: ServerHost, scheme: Scheme = .http, isBackup: Bool = false) {
             self.text = text
             self.host = host
+            self.scheme = scheme
             self.isBackup = isBackup
         }
+    }
+
+    package enum Scheme: Sendable, Equatable {
+        /// HTTP/1.1 in the clear.
+        case http
+        /// TLS; ALPN says which HTTP.
+        case https
+        /// HTTP/2 in the clear, with prior knowledge.
+        case h2c
     }
 
     package enum ServerHost: Sendable, Equatable {
@@ -128,6 +158,10 @@ package struct UpstreamSettings: Sendable, Equatable {
     package var idleTimeoutMilliseconds: UInt64 = 15_000
     package var resolveIntervalMilliseconds: UInt64 = 30_000
     package var healthCheck: HealthCheck?
+    /// For `https` servers.
+    package var tls: UpstreamTLS?
+    /// Requests at once on one HTTP/2 connection.
+    package var streamsMax = 100
     /// Consecutive failures after which a server rests for `failTimeoutMilliseconds`; 0 = never.
     package var failuresMax = 0
     package var failTimeoutMilliseconds: UInt64 = 10_000
@@ -135,6 +169,23 @@ package struct UpstreamSettings: Sendable, Equatable {
     package init(name: String, servers: [Server]) {
         self.name = name
         self.servers = servers
+    }
+}
+
+/// How the servers of an upstream are spoken to over TLS.
+package struct UpstreamTLS: Sendable, Equatable {
+    package var context: TLSClientContext
+    /// The name that is asked for and verified; nil = each server's own.
+    package var serverName: String?
+
+    package init(context: TLSClientContext, serverName: String?) {
+        self.context = context
+        self.serverName = serverName
+    }
+
+    /// The same configuration: a reload keeps the connections.
+    package static func == (left: UpstreamTLS, right: UpstreamTLS) -> Bool {
+        left.context.options == right.context.options && left.serverName == right.serverName
     }
 }
 

@@ -16,4 +16,14 @@ extension SocketAddress {
             return nil
         }
     }
+
+    /// From 4 or 16 octets in network order; nil for any other number.
+    init?(octets: [UInt8], port: UInt16) {
+        func word(_ range: Range<Int>) -> UInt64 { octets[range].reduce(0) { $0 << 8 | UInt64($1) } }
+        switch octets.count {
+        case 4: self = .v4(UInt32(word(0..<4)), port: port)
+        case 16: self = .v6(high: word(0..<8), low: word(8..<16), port: port)
+        default: return nil
+        }
+    }
 }

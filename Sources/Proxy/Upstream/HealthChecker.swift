@@ -28,7 +28,7 @@ final class HealthChecker {
         let probe = HealthProbe(worker: worker, check: check, host: pool.serverText(server)) { [weak self] isHealthy in
             self?.answered(server, isHealthy: isHealthy)
         }
-        probe.start(address)
+        probe.start(address, scheme: pool.scheme(server), tls: pool.tlsTarget(server, address))
     }
 
     private func answered(_ server: Int, isHealthy: Bool) {
@@ -45,59 +45,5 @@ final class HealthChecker {
         worker.schedule(at: worker.now.adding(milliseconds: check.intervalMilliseconds)) { [weak self] in
             self?.ask(server)
         }
-    }
-}
-
-/// One check: a connection of its own, one request, the status of its answer.
-private final class HealthProbe: StreamChannel {
-    private let check: UpstreamSettings.HealthCheck
-    private let host: String
-    private var done: ((Bool) -> Void)?
-    private var parser = ResponseParser()
-    private var head = ResponseHead()
-
-    init(worker: Worker, check: UpstreamSettings.HealthCheck, host: String, done: @escaping (Bool) -> Void) {
-        self.check = check
-        self.host = host
-        self.done = done
-        super.init(worker: worker)
-    }
-
-    func start(_ address: SocketAddress) {
-        do {
-            try connect(to: address)
-        } catch {
-            finish(false)
-            return
-        }
-        deadline = worker.now.adding(milliseconds: check.timeoutMilliseconds)
-        let start = "GET \(check.path) HTTP/1.1\r\nHost: \(host)\r\n"
-        write(contentsOf: Array((start + "User-Agent: oncegate-health\r\nConnection: close\r\n\r\n").utf8))
-    }
-
-    override func received(_ octets: Span<UInt8>) -> Int {
-        do {
-            guard let consumed = try parser.parse(octets, requestMethod: .get, into: &head) else { return 0 }
-            if head.isInformational { return consumed }
-            let status = Int(head.status)
-            finish(
-                check.expectedStatuses.isEmpty ? (200..<400).contains(status) : check.expectedStatuses.contains(status))
-        } catch {
-            finish(false)
-        }
-        return octets.count
-    }
-
-    override func receivedEnd() { finish(false) }
-
-    override func failed(_ error: Errno) { finish(false) }
-
-    override func deadlinePassed() { finish(false) }
-
-    private func finish(_ isHealthy: Bool) {
-        guard let done else { return }
-        self.done = nil
-        close()
-        done(isHealthy)
     }
 }

@@ -1,9 +1,13 @@
 import HTTP
 import Transport
 
-/// A connection to one server of an upstream. It serves one exchange at a time and waits in its pool between them.
+/// A connection to one server of an upstream. With HTTP/1 it serves one exchange at a time and waits in its pool
+/// between them; with HTTP/2 exchanges share it (`HTTP2Upstream`).
+///
+/// Topics: `+Request` (requests as HTTP/1 messages), `+HTTP2`. Here: HTTP/1 answers, the end, time.
 final class UpstreamConnection: StreamChannel {
-    private enum Phase {
+    enum Phase {
+        /// TLS included.
         case connecting
         case idle
         /// An exchange is attached; the head of an answer is awaited.
@@ -11,6 +15,7 @@ final class UpstreamConnection: StreamChannel {
         case body
         /// Both directions are opaque after a 101.
         case tunnel
+        case http2
         case closed
     }
 
@@ -19,7 +24,12 @@ final class UpstreamConnection: StreamChannel {
     let server: Int
     /// The exchange that this connection serves.
     @exclusivity(unchecked) private(set) var exchange: Exchange?
-    @exclusivity(unchecked) private var phase: Phase = .connecting
+    @exclusivity(unchecked) var phase: Phase = .connecting
+    var http2: HTTP2Upstream?
+    /// Exchanges that share the connection once it stands.
+    var waiting: [UpstreamStream] = []
+    /// The pool counts the connection's streams, not the connection.
+    var isShared = false
     @exclusivity(unchecked) private var parser: ResponseParser
     @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var keepsAlive = false
@@ -27,6 +37,7 @@ final class UpstreamConnection: StreamChannel {
     private(set) var isReused = false
     /// Where `octetsWritten` stood when the exchange was attached.
     private var octetsWrittenBefore: UInt64 = 0
+    @exclusivity(unchecked) var requestFraming = BodyFraming.none
 
     init(pool: UpstreamPool, server: Int) {
         self.pool = pool
@@ -39,7 +50,7 @@ final class UpstreamConnection: StreamChannel {
 
     func attach(_ exchange: Exchange) {
         self.exchange = exchange
-        octetsWrittenBefore = octetsWritten
+        octetsWrittenBefore = payloadOctetsWritten
         if phase == .idle {
             isReused = true
             phase = .awaitingHead
@@ -47,12 +58,12 @@ final class UpstreamConnection: StreamChannel {
     }
 
     /// Whether any octet of the exchange's request was given to the kernel.
-    var hasSentAnyOctet: Bool { octetsWritten > octetsWrittenBefore }
+    var hasSentAnyOctet: Bool { payloadOctetsWritten > octetsWrittenBefore }
 
     var isConnected: Bool {
         switch phase {
         case .connecting, .closed: false
-        case .idle, .awaitingHead, .body, .tunnel: true
+        case .idle, .awaitingHead, .body, .tunnel, .http2: true
         }
     }
 
@@ -65,6 +76,8 @@ final class UpstreamConnection: StreamChannel {
         pool.serverAnswered(server)
         if keepsAlive && isClean {
             phase = .idle
+            // It may be paused still for a client that took its time with the answer's last octets.
+            resumeReading()
             pool.checkIn(self)
         } else {
             end()
@@ -78,9 +91,17 @@ final class UpstreamConnection: StreamChannel {
         phase = .closed
         pool.connectionClosed(self)
         closeNow()
+        failStreams(.closedEarly)
     }
 
-    /// The client of a tunnel is gone: what it sent last still goes out.
+    /// The exchange goes to a stream of this connection.
+    func takeExchange() -> Exchange? {
+        let exchange = self.exchange
+        self.exchange = nil
+        return exchange
+    }
+
+    /// What is queued still goes out: the last octets of a tunnel's client, or a GOAWAY.
     func endAfterFlush() {
         exchange = nil
         guard phase != .closed else { return }
@@ -93,9 +114,15 @@ final class UpstreamConnection: StreamChannel {
     // MARK: Transport events
 
     override func connected() {
+        if speaksHTTP2 { return becomeHTTP2() }
         phase = .awaitingHead
         deadline = .never
+        if !waiting.isEmpty { placeWaiting() }
         exchange?.upstreamConnected()
+    }
+
+    override func willFlush() {
+        if phase == .http2 { http2?.fillOutput() }
     }
 
     override func received(_ octets: Span<UInt8>) -> Int {
@@ -115,6 +142,9 @@ final class UpstreamConnection: StreamChannel {
                     exchange.answerReadEnded()
                     return offset
                 }
+            case .http2:
+                http2?.receive(rest)
+                return octets.count
             case .tunnel:
                 exchange?.tunnelFromUpstream(rest)
                 return octets.count
@@ -155,7 +185,7 @@ final class UpstreamConnection: StreamChannel {
         decoder = BodyDecoder(framing: exchange.answerHead.framing)
         keepsAlive = exchange.answerHead.keepsAlive
         phase = .body
-        exchange.answerHeadReceived()
+        exchange.answerHeadReceived(ends: decoder.isEnd)
         if self.exchange === exchange, phase == .body, decoder.isEnd {
             finish(exchange, hasLeftover: consumed < octets.count)
         }
@@ -209,13 +239,15 @@ final class UpstreamConnection: StreamChannel {
     }
 
     override func receivedEnd() {
-        guard let exchange else {
+        guard let exchange, phase != .http2 else {
             end()
             return
         }
         switch phase {
         case .body:
             do {
+                // RFC 9112 §9.8: without close_notify anybody may have cut the answer short.
+                if isEndTruncated { throw HTTPError.incomplete }
                 try decoder.inputEnded()
                 keepsAlive = false
                 finish(exchange, hasLeftover: false)
@@ -226,25 +258,30 @@ final class UpstreamConnection: StreamChannel {
             exchange.tunnelEnded(byUpstream: true)
         case .connecting, .idle, .awaitingHead:
             fail(exchange, .closedEarly)
-        case .closed:
+        case .http2, .closed:
             break
         }
     }
 
     override func failed(_ error: Errno) {
-        let wasConnecting = phase == .connecting
+        let failure: UpstreamFailure =
+            phase != .connecting ? .reset(error) : tlsFailure == nil ? .notConnected(error) : .notSecured
+        if let tlsFailure, phase == .connecting { pool.context.telemetry.notSecured(pool, server, tlsFailure) }
         guard let exchange else {
-            end()
+            phase = .closed
+            pool.connectionClosed(self)
+            failStreams(failure)
             return
         }
-        fail(exchange, wasConnecting ? .notConnected(error) : .reset(error))
+        fail(exchange, failure)
     }
 
     override func outputDrained() {
-        exchange?.upstreamOutputDrained()
+        if phase == .http2 { markDirty() } else { exchange?.upstreamOutputDrained() }
     }
 
     override func deadlinePassed() {
+        if phase == .http2 || !waiting.isEmpty { return streamDeadlinePassed() }
         guard let exchange else {
             end()
             return
@@ -255,18 +292,4 @@ final class UpstreamConnection: StreamChannel {
             exchange.upstreamDeadlinePassed()
         }
     }
-}
-
-/// What went wrong with a connection to a service.
-enum UpstreamFailure: Equatable {
-    case notConnected(Errno)
-    case connectTimedOut
-    /// The connection ended before the answer did.
-    case closedEarly
-    case reset(Errno)
-    case malformed(HTTPError)
-    /// A 101 that was not asked for, or on a covered route.
-    case unexpectedSwitch
-    case responseTimedOut
-    case extraOctets
 }

@@ -6,9 +6,9 @@ final class UpstreamPool {
     /// What `acquire` gives.
     enum Acquired {
         /// Attached and connected: send at once.
-        case ready(UpstreamConnection)
+        case ready(Upstream)
         /// Attached; `upstreamConnected` or `upstreamFailed` follows.
-        case connecting(UpstreamConnection)
+        case connecting(Upstream)
         /// No server can be tried.
         case unavailable
     }
@@ -20,6 +20,13 @@ final class UpstreamPool {
         /// The most recently used last: the warmest connection serves next, and the others get the chance to pass their
         /// idle time.
         var idle: [UpstreamConnection] = []
+        /// Connections that exchanges share: HTTP/2.
+        var shared: [UpstreamConnection] = []
+        /// One that will be shared, and is not made yet.
+        var pending: UpstreamConnection?
+        /// What ALPN chose last; a guess until the first connection stands.
+        var speaksHTTP2: Bool
+        /// Exchanges that are served or wait for a connection.
         var active = 0
         var consecutiveFailures = 0
         /// Until when the server rests after failures.
@@ -42,9 +49,10 @@ final class UpstreamPool {
         self.label = label
         self.health = health
         servers = settings.servers.map { server in
-            switch server.host {
-            case .address(let address): Server(settings: server, addresses: [address])
-            case .name: Server(settings: server, addresses: [])
+            let isHTTP2 = server.scheme == .h2c
+            return switch server.host {
+            case .address(let address): Server(settings: server, addresses: [address], speaksHTTP2: isHTTP2)
+            case .name: Server(settings: server, addresses: [], speaksHTTP2: isHTTP2)
             }
         }
     }
@@ -53,6 +61,8 @@ final class UpstreamPool {
 
     /// The server as it is written in the configuration.
     func serverText(_ server: Int) -> String { servers[server].settings.text }
+
+    func scheme(_ server: Int) -> UpstreamSettings.Scheme { servers[server].settings.scheme }
 
     /// One of the server's addresses; nil while its name is not resolved.
     func address(ofServer server: Int) -> SocketAddress? { servers[server].addresses.first }
@@ -81,6 +91,10 @@ final class UpstreamPool {
     func acquire(for exchange: Exchange, tried: Set<Int>, validates: Bool, fresh: Bool) -> Acquired {
         guard let server = choose(excluding: tried) else { return .unavailable }
         if !fresh {
+            if let connection = sharedConnection(server, validates: validates) {
+                servers[server].active += 1
+                return .ready(.stream(connection.addStream(exchange)))
+            }
             while let connection = servers[server].idle.popLast() {
                 if validates && !connection.peekIsAlive() {
                     servers[server].active += 1
@@ -89,28 +103,78 @@ final class UpstreamPool {
                 }
                 servers[server].active += 1
                 connection.attach(exchange)
-                return .ready(connection)
+                return .ready(.connection(connection))
             }
         }
         return connect(server, for: exchange)
     }
 
+    /// One of the server's HTTP/2 connections that has room.
+    private func sharedConnection(_ server: Int, validates: Bool) -> UpstreamConnection? {
+        // Not before something is shared: other servers pay nothing.
+        guard !servers[server].shared.isEmpty else { return nil }
+        return servers[server].shared.first { connection in
+            // With other exchanges on it the connection is alive as far as anybody knows.
+            connection.hasRoom && (!validates || connection.streamCount > 0 || connection.peekIsAlive())
+        }
+    }
+
     private func connect(_ server: Int, for exchange: Exchange) -> Acquired {
         guard !servers[server].addresses.isEmpty else { return .unavailable }
+        servers[server].active += 1
+        let end = context.worker.now.adding(milliseconds: exchange.connectTimeoutMilliseconds)
+        guard servers[server].speaksHTTP2 else {
+            let connection = startConnection(server)
+            connection.attach(exchange)
+            connection.deadline = end
+            return .connecting(.connection(connection))
+        }
+        let connection: UpstreamConnection
+        if let pending = servers[server].pending, pending.hasRoom {
+            connection = pending
+        } else {
+            connection = startConnection(server)
+            connection.isShared = true
+            servers[server].pending = connection
+        }
+        let stream = connection.addStream(exchange)
+        stream.deadline = end
+        return .connecting(.stream(stream))
+    }
+
+    private func startConnection(_ server: Int) -> UpstreamConnection {
         let address = servers[server].addresses[servers[server].nextAddress % servers[server].addresses.count]
         servers[server].nextAddress &+= 1
         let connection = UpstreamConnection(pool: self, server: server)
-        servers[server].active += 1
-        connection.attach(exchange)
         do {
-            try connection.connect(to: address)
+            let tls = tlsTarget(server, address)
+            try connection.connect(to: address, tls: tls?.context, serverName: tls?.serverName ?? "")
         } catch {
             // A UNIX socket or a full backlog fails at once; told like every other failure, after this call has
             // returned.
             context.afterThisEvent { connection.failed(error) }
         }
-        connection.deadline = context.worker.now.adding(milliseconds: exchange.connectTimeoutMilliseconds)
-        return .connecting(connection)
+        return connection
+    }
+
+    /// How a connection to a server is secured.
+    struct TLSTarget {
+        var context: TLSClientContext
+        /// What its certificate must be for.
+        var serverName: String
+    }
+
+    /// Nil where the server is spoken to in the clear.
+    func tlsTarget(_ server: Int, _ address: SocketAddress) -> TLSTarget? {
+        guard servers[server].settings.scheme == .https, let tls = settings.tls else { return nil }
+        if let name = tls.serverName { return TLSTarget(context: tls.context, serverName: name) }
+        if case .name(let host, _) = servers[server].settings.host {
+            return TLSTarget(context: tls.context, serverName: host)
+        }
+        var text: [UInt8] = []
+        address.appendIPText(to: &text)
+        let name = text.isEmpty ? "localhost" : String(decoding: text, as: UTF8.self)
+        return TLSTarget(context: tls.context, serverName: name)
     }
 
     private func choose(excluding tried: Set<Int>) -> Int? {
@@ -159,12 +223,39 @@ final class UpstreamPool {
 
     func connectionClosed(_ connection: UpstreamConnection) {
         let server = connection.server
+        if servers[server].pending === connection { servers[server].pending = nil }
+        // The exchanges of a shared connection were counted one by one.
+        if connection.isShared { return takesNoMore(connection) }
         if let position = servers[server].idle.lastIndex(where: { $0 === connection }) {
             servers[server].idle.remove(at: position)
         } else {
             servers[server].active -= 1
         }
     }
+
+    // MARK: Shared connections
+
+    /// The connection speaks HTTP/2.
+    func becameShared(_ connection: UpstreamConnection) {
+        let server = connection.server
+        if servers[server].pending === connection { servers[server].pending = nil }
+        servers[server].speaksHTTP2 = true
+        if isRetired || context.isDraining { return }
+        servers[server].shared.append(connection)
+    }
+
+    /// The connection speaks HTTP/1.
+    func becameExclusive(_ connection: UpstreamConnection) {
+        let server = connection.server
+        if servers[server].pending === connection { servers[server].pending = nil }
+        servers[server].speaksHTTP2 = false
+    }
+
+    func takesNoMore(_ connection: UpstreamConnection) {
+        servers[connection.server].shared.removeAll { $0 === connection }
+    }
+
+    func streamEnded(_ server: Int) { servers[server].active -= 1 }
 
     /// A whole answer came: earlier failures no longer count.
     func serverAnswered(_ server: Int) {
@@ -192,6 +283,7 @@ final class UpstreamPool {
     func closeIdle() {
         for server in servers.indices {
             for connection in servers[server].idle { connection.end() }
+            for connection in servers[server].shared where connection.streamCount == 0 { connection.end() }
         }
     }
 

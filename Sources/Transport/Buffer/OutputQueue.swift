@@ -64,6 +64,25 @@ struct OutputQueue: ~Copyable {
         return n
     }
 
+    /// The first octets, at most `countMax`: where they stand, or put together in `scratch` when the first piece is
+    /// small. Not for an empty queue.
+    func firstRecord(_ scratch: UnsafeMutableRawPointer, countMax: Int) -> UnsafeRawBufferPointer {
+        guard let front else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        var filled = front.end - front.start
+        guard filled < countMax / 2, filled < count else {
+            return UnsafeRawBufferPointer(start: front.base + front.start, count: min(filled, countMax))
+        }
+        scratch.copyMemory(from: front.base + front.start, byteCount: filled)
+        var i = moreStart
+        while i < more.count, filled < countMax {
+            let n = min(more[i].end - more[i].start, countMax - filled)
+            (scratch + filled).copyMemory(from: more[i].base + more[i].start, byteCount: n)
+            filled += n
+            i += 1
+        }
+        return UnsafeRawBufferPointer(start: scratch, count: filled)
+    }
+
     /// Takes away octets that the kernel accepted.
     mutating func removeFirst(_ sent: Int, pool: BlockPool) {
         count -= sent

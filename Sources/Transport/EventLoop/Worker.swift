@@ -22,9 +22,12 @@ package final class Worker: @unchecked Sendable {
     /// For serialisers: empty it, fill it, write it, within one callback.
     @exclusivity(unchecked) package var scratch: [UInt8] = []
 
-    /// Input lands here: room for what a channel kept, then for one read.
+    /// Input lands here: room for what a channel kept, then for one read, and for the record that a read completes.
     let inputScratch: UnsafeMutablePointer<UInt8>
+    let inputScratchBytes: Int
     let pieces: UnsafeMutablePointer<iovec>
+    /// Made with the first connection that has TLS.
+    private(set) lazy var tls = TLSWorkspace(readBytes: limits.readBytes, pool: blocks)
     @exclusivity(unchecked) private var poller: Poller
     private let wakeDescriptor: Int32
     private let mailbox = Mailbox()
@@ -66,7 +69,8 @@ package final class Worker: @unchecked Sendable {
         timers = TimerWheel(start: .current())
         blocks = BlockPool(blockBytes: limits.blockBytes, keptMax: limits.blocksKeptMax)
         slab = ChannelSlab(countMax: limits.channelsMax)
-        inputScratch = .allocate(capacity: 2 * limits.readBytes)
+        inputScratchBytes = 2 * limits.readBytes + TLSWorkspace.recordMax
+        inputScratch = .allocate(capacity: inputScratchBytes)
         pieces = .allocate(capacity: limits.piecesPerSend)
     }
 

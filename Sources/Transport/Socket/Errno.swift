@@ -35,6 +35,8 @@ public struct Errno: Error, Hashable, Sendable, CustomStringConvertible {
     package static let tooManyDescriptors = Errno(EMFILE)
     package static let tooManyDescriptorsInSystem = Errno(ENFILE)
     package static let noMemory = Errno(ENOMEM)
+    /// A failure of TLS: `StreamChannel.tlsFailure` tells which.
+    package static let protocolError = Errno(EPROTO)
     package static let noBuffers = Errno(ENOBUFS)
 
     /// The text of strerror(3), as in "Connection refused".

@@ -53,6 +53,15 @@ package struct SocketAddress: Hashable, Sendable {
         }
     }
 
+    /// The address alone in network order: 4 or 16 octets, none for a UNIX socket.
+    var octets: [UInt8] {
+        switch kind {
+        case .unknown, .unix: []
+        case .v4: withUnsafeBytes(of: UInt32(truncatingIfNeeded: low).bigEndian) { Array($0) }
+        case .v6: withIPv6Octets { Array(UnsafeBufferPointer(start: $0, count: 16)) }
+        }
+    }
+
     package init(_ storage: UnsafePointer<sockaddr_storage>, length: socklen_t) {
         switch Int32(cl_address_family(storage)) {
         case AF_INET:

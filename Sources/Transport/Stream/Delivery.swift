@@ -10,6 +10,7 @@ package struct Delivery: Sendable {
 
     /// Everything that was written to the channel so far, sent or still queued.
     package init(of channel: StreamChannel) {
+        if let tls = channel.tls { channel.encryptAll(tls) }
         descriptor = channel.descriptor
         isTCP = channel.peerAddress.isIP
         octets = channel.octetsWritten + UInt64(channel.queuedOutputBytes)

@@ -16,24 +16,32 @@ extension StreamChannel {
     /// Hands output to the kernel until it takes no more. Calls no override.
     final func send() {
         guard isOpen, writeError == nil, !state.contains(.connecting) else { return }
-        while !output.isEmpty {
-            let pieces = output.gather(into: worker.pieces, max: worker.limits.piecesPerSend)
+        if let tls { return send(tls) }
+        _ = drain(&output)
+    }
+
+    /// Whether the kernel has taken everything of the queue.
+    @inline(__always)
+    final func drain(_ queue: inout OutputQueue) -> Bool {
+        while !queue.isEmpty {
+            let pieces = queue.gather(into: worker.pieces, max: worker.limits.piecesPerSend)
             let result =
                 pieces == 1
                 ? cl_send(descriptor, worker.pieces[0].iov_base, worker.pieces[0].iov_len)
                 : cl_sendmsg(descriptor, worker.pieces, pieces)
             if result >= 0 {
                 octetsWritten &+= UInt64(result)
-                output.removeFirst(result, pool: worker.blocks)
+                queue.removeFirst(result, pool: worker.blocks)
             } else if -result == EAGAIN {
                 state.formUnion([.writeBlocked, .owesDrainNotice])
-                return
+                return false
             } else if -result != EINTR {
                 writeError = Errno(result: result)
-                output.removeAll(pool: worker.blocks)
-                return
+                queue.removeAll(pool: worker.blocks)
+                return false
             }
         }
+        return true
     }
 
     /// Does what waited for the output: notices, shutdown, close. Called by the worker, not from within a subclass's
@@ -46,11 +54,16 @@ extension StreamChannel {
             state.formUnion([.readReady, .peerClosed])
             return enqueue()
         }
-        guard output.isEmpty, !state.contains(.connecting) else { return }
+        guard hasSentAll, !state.contains(.connecting) else { return }
+        if isHandshaking {
+            // What was queued waits for the end of the handshake, which nobody reads for any more.
+            if state.contains(.closesAfterFlush) { close() }
+            return
+        }
         if state.contains(.owesDrainNotice) {
             state.remove(.owesDrainNotice)
             outputDrained()
-            guard isOpen, output.isEmpty else { return }
+            guard isOpen, hasSentAll else { return }
         }
         if state.contains(.closesAfterFlush) { return close() }
         if state.contains(.shutsDownAfterFlush) {
@@ -58,6 +71,18 @@ extension StreamChannel {
             state.insert(.writeShutDown)
             _ = cl_shutdown_write(descriptor)
         }
+    }
+
+    /// Whether the kernel has everything that it can be given.
+    @inline(__always)
+    final var hasSentAll: Bool {
+        guard let tls else { return output.isEmpty }
+        return tls.backlog.isEmpty && (output.isEmpty || !tls.isEstablished)
+    }
+
+    /// Whether there is something for `flushTurn` to do.
+    final var owesOutput: Bool {
+        !output.isEmpty || !state.isDisjoint(with: [.owesDrainNotice, .closesAfterFlush, .shutsDownAfterFlush])
     }
 
     /// Sees that `settleOutput` runs after a flush made by the subclass.

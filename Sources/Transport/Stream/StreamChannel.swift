@@ -42,6 +42,8 @@ open class StreamChannel: Channel {
     @exclusivity(unchecked) final var kept: [UInt8] = []
     @exclusivity(unchecked) final var output = OutputQueue()
     final var writeError: Errno?
+    @exclusivity(unchecked) final var tls: TLSSession?
+    @exclusivity(unchecked) final var payloadOctetsEncrypted: UInt64 = 0
 
     package override init(worker: Worker) {
         super.init(worker: worker)
@@ -63,8 +65,15 @@ open class StreamChannel: Channel {
     /// The kernel has taken all output, after it could not at first or after `requestDrainNotice`.
     open func outputDrained() {}
 
-    /// The connection that `connect(to:)` began is made.
+    /// The connection that `connect(to:)` began is made; with TLS, its handshake is complete.
     open func connected() {}
+
+    /// The handshake that `startTLS` began is complete; nothing was offered to `received` before.
+    open func secured() {}
+
+    /// The channel was marked dirty, and its output goes to the kernel after this call: the last chance to write some.
+    /// Not called while the kernel takes nothing (see `outputDrained`), nor during a handshake.
+    open func willFlush() {}
 
     /// The peer closed or reset the connection while reading is paused. What it sent before is still there to be read.
     open func peerClosedWhilePaused() {}
@@ -86,7 +95,17 @@ open class StreamChannel: Channel {
 
     /// Begins to connect; `connected` or `failed` follows. Throws what the kernel says at once (for UNIX sockets that
     /// is everything). What is written meanwhile is sent after the connection is made.
-    package final func connect(to address: SocketAddress) throws(Errno) {
+    /// - Parameter serverName: with TLS, the DNS name or the address that the server's certificate must have, and for
+    ///   a name what the server is asked for (SNI). Without one `Errno.invalidArgument` is thrown, unless verification
+    ///   is off.
+    package final func connect(
+        to address: SocketAddress, tls context: TLSClientContext? = nil, serverName: String = ""
+    ) throws(Errno) {
+        if let context {
+            tls = TLSSession(
+                client: context.generation, serverName: serverName, worker: worker.index, workspace: worker.tls)
+            guard tls != nil else { throw .invalidArgument }
+        }
         let descriptor = Int32(try check(cl_socket(address.family)))
         do throws(Errno) {
             if address.isIP { _ = cl_nodelay(descriptor) }
@@ -105,7 +124,8 @@ open class StreamChannel: Channel {
         if state.contains(.connectNoticeDue) { enqueue() }
     }
 
-    package final var isConnecting: Bool { state.contains(.connecting) }
+    /// `connected` is still to come.
+    package final var isConnecting: Bool { state.contains(.connecting) || isHandshaking && tls?.isClient == true }
 
     // MARK: reading
 
@@ -127,7 +147,7 @@ open class StreamChannel: Channel {
         state.remove(.readPaused)
         guard isOpen, !state.contains(.closesAfterFlush) else { return }
         if !kept.isEmpty { state.insert(.offersKept) }
-        if !state.isDisjoint(with: [.offersKept, .readReady, .endRead]) { enqueue() }
+        if !state.isDisjoint(with: [.offersKept, .readReady, .endRead]) || tls?.unread.isEmpty == false { enqueue() }
     }
 
     /// Whether the connection is idle and whole: nothing to read, no end, no error. For a pooled connection before use.
@@ -135,15 +155,20 @@ open class StreamChannel: Channel {
         guard isOpen, kept.isEmpty, state.isDisjoint(with: [.endRead, .peerClosed]), writeError == nil else {
             return false
         }
+        if let tls { return peekIsAlive(tls) }
         return -cl_peek(descriptor) == EAGAIN
     }
 
     // MARK: writing
 
-    /// Octets that wait for the kernel.
-    package final var queuedOutputBytes: Int { output.count }
+    /// Octets that wait for the kernel; with TLS, those still to be encrypted and those that are.
+    package final var queuedOutputBytes: Int { output.count + (tls?.backlog.count ?? 0) }
 
-    package final var hasWrittenAnyOctet: Bool { octetsWritten > 0 }
+    /// Octets of what was written to the channel that the kernel has accepted; with TLS, that are encrypted, and so
+    /// are with the kernel or next in line.
+    package final var payloadOctetsWritten: UInt64 { tls == nil ? octetsWritten : payloadOctetsEncrypted }
+
+    package final var hasWrittenPayload: Bool { payloadOctetsWritten > 0 }
 
     /// Octets that the kernel has, and the peer has not acknowledged; 0 when it can't say.
     package final var unacknowledgedBytes: Int { isOpen ? max(0, cl_unacknowledged(descriptor)) : 0 }
@@ -178,7 +203,7 @@ open class StreamChannel: Channel {
     package final func flush() {
         guard isOpen, state.isDisjoint(with: [.connecting, .writeBlocked]) else { return }
         send()
-        if output.isEmpty || writeError != nil { markDirtyForNotice() }
+        if hasSentAll || writeError != nil { markDirtyForNotice() }
     }
 
     /// Asks for `outputDrained` when all output, even if there is none, is with the kernel.
@@ -197,14 +222,14 @@ open class StreamChannel: Channel {
         markDirty()
     }
 
-    /// Sends what is queued, then FIN; goes on reading.
+    /// Sends what is queued, then FIN, with TLS close_notify before it; goes on reading.
     package final func shutdownWrite() {
         guard isOpen else { return }
         state.insert(.shutsDownAfterFlush)
         markDirty()
     }
 
-    /// Closes at once; output not yet with the kernel is lost.
+    /// Closes at once; output not yet with the kernel is lost. With TLS nothing tells the peer that the end is meant.
     package final func closeNow() {
         close()
     }
@@ -244,6 +269,8 @@ open class StreamChannel: Channel {
     }
 
     override final func flushTurn() {
+        if !isHandshaking { willFlush() }
+        guard isOpen else { return }
         state.remove(.dirty)
         if !state.contains(.writeBlocked) { send() }
         settleOutput()
@@ -252,6 +279,9 @@ open class StreamChannel: Channel {
     override final func discard() {
         output.removeAll(pool: worker.blocks)
         kept = []
+        guard let tls else { return }
+        tls.backlog.removeAll(pool: worker.blocks)
+        tls.close()
     }
 
     final func fail(_ error: Errno) {
@@ -285,11 +315,15 @@ open class StreamChannel: Channel {
 
     private func connectionMade() {
         state.remove(.connecting)
-        connected()
-        guard isOpen else { return }
-        if !output.isEmpty || !state.isDisjoint(with: [.owesDrainNotice, .closesAfterFlush, .shutsDownAfterFlush]) {
-            markDirty()
+        if let tls {
+            tls.begin()
+            transmit(tls)
+            if tls.failure != nil { return fail(.protocolError) }
+        } else {
+            connected()
+            guard isOpen else { return }
         }
+        if owesOutput { markDirty() }
         readWhileReady()
     }
 }

@@ -14,7 +14,7 @@ struct CheckCommand: ParsableCommand {
     var strict = false
 
     func run() throws {
-        let checked = Configuration.check(path: file.path)
+        let checked = Configuration.check(path: file.path, inspection: .system)
         if !checked.diagnostics.isEmpty { Terminal.error(checked.diagnostics.report) }
         guard let configuration = checked.configuration, !(strict && checked.diagnostics.hasWarnings) else {
             throw ExitCode.failure

@@ -16,13 +16,16 @@ final class Assembly: Sendable {
     let bound: [SocketAddress]
     private let accessSink: LogSink?
     private let reloads = ReloadFigures()
+    private let certificates = Certificates()
 
     init(_ configuration: Configuration, inherited: [Int32]) throws(StartError) {
         self.configuration = configuration
         Assembly.raiseDescriptorLimit()
         let log = try Assembly.makeLog(configuration)
         self.log = log
-        var settings = try ServerSettings(configuration, cores: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+        var settings = try ServerSettings(
+            configuration, cores: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))),
+            certificates: certificates)
         for (index, descriptor) in inherited.enumerated() where index < settings.listeners.count {
             settings.listeners[index].inheritedDescriptor = descriptor
         }
@@ -44,6 +47,8 @@ final class Assembly: Sendable {
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
+        certificates.register(registry)
+        certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
                 store: store, admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
@@ -155,7 +160,8 @@ final class Assembly: Sendable {
 
     /// What a reload cannot change is said, and stays as it was.
     func reload(_ next: Configuration) throws(StartError) {
-        let settings = try ServerSettings(next, cores: server.workers.count)
+        let settings = try ServerSettings(next, cores: server.workers.count, certificates: certificates)
+        certificates.reload(log)
         try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
@@ -164,6 +170,15 @@ final class Assembly: Sendable {
         if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
         if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }
         noteReload(succeeded: true)
+    }
+
+    func reloadCertificates() {
+        certificates.reload(log)
+    }
+
+    /// Certificates that were renewed are used for the connections from here on.
+    func reloadChangedCertificates() {
+        certificates.reloadChanged(log)
     }
 
     private func noteRestartNeeded(_ directive: String) {

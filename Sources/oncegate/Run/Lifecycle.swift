@@ -50,6 +50,7 @@ final class Lifecycle: Sendable {
         assembly.log.becomeAsynchronous()
         ServiceManager.notify("READY=1")
         startWatchdog()
+        watchCertificates()
         dispatchMain()
     }
 
@@ -80,12 +81,13 @@ final class Lifecycle: Sendable {
     /// A configuration with errors changes nothing: the old one keeps serving.
     private func reload() {
         guard let configurationPath else {
-            assembly.log.warning("nothing to reload: the proxy runs without a configuration file")
+            assembly.reloadCertificates()
+            assembly.log.warning("no configuration to reload: the proxy runs without a file")
             return
         }
         ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(Instant.current().nanoseconds / 1000)")
         defer { ServiceManager.notify("READY=1") }
-        let checked = Configuration.check(path: configurationPath)
+        let checked = Configuration.check(path: configurationPath, inspection: .system)
         if !checked.diagnostics.isEmpty { Terminal.error(checked.diagnostics.report) }
         guard let configuration = checked.configuration else {
             assembly.noteReload(succeeded: false)
@@ -143,6 +145,14 @@ final class Lifecycle: Sendable {
 
     private func after(_ milliseconds: UInt64, _ work: @escaping @Sendable () -> Void) {
         DispatchQueue.main.asyncAfter(deadline: .now() + .milliseconds(Int(milliseconds)), execute: work)
+    }
+
+    /// A look at a few files a second costs nothing, and needs no limits of the kernel's.
+    private func watchCertificates() {
+        after(1_000) { [self] in
+            assembly.reloadChangedCertificates()
+            watchCertificates()
+        }
     }
 
     /// Tells the service manager that the workers still turn, at half the interval it asks for.

@@ -27,6 +27,14 @@ struct RunCommand: ParsableCommand {
         help: ArgumentHelp("Where clients connect, with --upstream (default: 127.0.0.1:8080).", valueName: "address"))
     var listen: String?
 
+    @Option(
+        help: ArgumentHelp("The certificate and its chain, PEM: clients connect with TLS.", valueName: "file"),
+        completion: .file())
+    var tlsCertificate: String?
+
+    @Option(help: ArgumentHelp("Its private key, PEM.", valueName: "file"), completion: .file())
+    var tlsKey: String?
+
     @Option(help: ArgumentHelp("Where operators connect, with --upstream.", valueName: "address"))
     var admin: String?
 
@@ -36,8 +44,12 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         if upstream != nil && config != nil { throw ValidationError("--upstream and --config exclude each other") }
-        if upstream == nil && (listen != nil || admin != nil || store != nil) {
-            throw ValidationError("--listen, --admin and --store need --upstream")
+        if upstream == nil, [listen, admin, store, tlsCertificate, tlsKey].contains(where: { $0 != nil }) {
+            throw ValidationError(
+                "--listen, --admin, --store, --tls-certificate and --tls-key need --upstream")
+        }
+        if (tlsCertificate == nil) != (tlsKey == nil) {
+            throw ValidationError("--tls-certificate and --tls-key need each other")
         }
     }
 
@@ -59,10 +71,15 @@ struct RunCommand: ParsableCommand {
     private func readConfiguration() throws -> Configuration {
         do throws(ConfigurationError) {
             if let upstream {
-                return try Configuration.forUpstream(url: upstream, listen: listen, admin: admin, store: store)
+                var certificate: Configuration.Certificate?
+                if let tlsCertificate, let tlsKey {
+                    certificate = Configuration.Certificate(chainPath: tlsCertificate, keyPath: tlsKey)
+                }
+                return try Configuration.forUpstream(
+                    url: upstream, listen: listen, admin: admin, store: store, certificate: certificate)
             }
             let (configuration, findings) = try Configuration.load(
-                path: config ?? ConfigurationFileOption.defaultPath)
+                path: config ?? ConfigurationFileOption.defaultPath, inspection: .system)
             if !findings.isEmpty { Terminal.error(findings.report) }
             return configuration
         } catch {

@@ -4,18 +4,19 @@ import Transport
 
 /// From what the configuration says to what the proxy takes. A time that is `off` becomes one that never passes.
 extension ServerSettings {
-    init(_ configuration: Configuration, cores: Int) throws(StartError) {
+    init(_ configuration: Configuration, cores: Int, certificates: Certificates) throws(StartError) {
         self.init()
         workers = configuration.workers ?? cores
-        for listener in configuration.listeners { listeners.append(try ListenerSettings(listener)) }
-        if let admin = configuration.admin { self.admin = try ListenerSettings(admin) }
-        for upstream in configuration.upstreams { upstreams.append(try UpstreamSettings(upstream)) }
+        for listener in configuration.listeners { listeners.append(try ListenerSettings(listener, certificates)) }
+        if let admin = configuration.admin { self.admin = try ListenerSettings(admin, certificates) }
+        for upstream in configuration.upstreams { upstreams.append(try UpstreamSettings(upstream, certificates)) }
         routes = configuration.routes.map { RouteSettings($0) }
         trustedPeers = configuration.trustedProxies.map {
             AddressBlock(octets: $0.octets, prefixLength: $0.prefixBits)
         }
         viaPseudonym = configuration.via
         let times = configuration.timeouts
+        timeouts.handshake = times.tlsHandshakeMilliseconds ?? .never
         timeouts.requestHeader = times.requestHeaderMilliseconds ?? .never
         timeouts.requestBodyIdle = times.requestBodyIdleMilliseconds ?? .never
         timeouts.requestBody = times.requestBodyMilliseconds ?? .never
@@ -35,9 +36,51 @@ extension UInt64 {
 }
 
 extension ListenerSettings {
-    init(_ listener: Configuration.Listener) throws(StartError) {
+    init(_ listener: Configuration.Listener, _ certificates: Certificates) throws(StartError) {
         self.init(
             text: listener.address.description, address: try SocketAddress(listener.address), mode: listener.mode)
+        allowsHTTP2 = listener.allowsHTTP2
+        proxyPeers = listener.trustedProxyPeers.map {
+            AddressBlock(octets: $0.octets, prefixLength: $0.prefixBits)
+        }
+        guard let tls = listener.tls else { return }
+        asksForClientCertificate = tls.clientCertificates != .off
+        do throws(TLSError) {
+            self.tls = try certificates.server(TLSServerContext.Options(tls, allowsHTTP2: listener.allowsHTTP2))
+        } catch {
+            throw StartError("listen \(text): \(error.description)")
+        }
+    }
+}
+
+extension TLSServerContext.Options {
+    fileprivate init(_ tls: Configuration.Listener.TLS, allowsHTTP2: Bool) {
+        self.init(certificates: tls.certificates.map { TLSCertificateFiles($0) })
+        alpn = tls.alpn.map { TLSProtocol($0) }.filter { allowsHTTP2 || $0 != .http2 }
+        minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
+        clientCertificates =
+            switch tls.clientCertificates {
+            case .off: .none
+            case .optional(let path): .optional(caPath: path)
+            case .required(let path): .required(caPath: path)
+            }
+        rejectsUnknownName = tls.rejectsUnknownName
+        usesTickets = tls.usesTickets
+    }
+}
+
+extension TLSCertificateFiles {
+    fileprivate init(_ certificate: Configuration.Certificate) {
+        self.init(chainPath: certificate.chainPath, keyPath: certificate.keyPath)
+    }
+}
+
+extension TLSProtocol {
+    fileprivate init(_ name: Configuration.ApplicationProtocol) {
+        switch name {
+        case .http2: self = .http2
+        case .http11: self = .http11
+        }
     }
 }
 
@@ -57,7 +100,7 @@ extension SocketAddress {
 }
 
 extension UpstreamSettings {
-    init(_ upstream: Configuration.Upstream) throws(StartError) {
+    init(_ upstream: Configuration.Upstream, _ certificates: Certificates) throws(StartError) {
         var servers: [Server] = []
         for server in upstream.servers {
             let host: ServerHost
@@ -66,9 +109,17 @@ extension UpstreamSettings {
             } else {
                 host = .address(try SocketAddress(server.endpoint))
             }
-            servers.append(Server(text: server.authority, host: host))
+            servers.append(Server(text: server.authority, host: host, scheme: Scheme(server.scheme)))
         }
         self.init(name: upstream.name, servers: servers)
+        streamsMax = upstream.streamsMax
+        if servers.contains(where: { $0.scheme == .https }) {
+            do throws(TLSError) {
+                tls = try UpstreamTLS(upstream.tls ?? Configuration.Upstream.TLS(), certificates)
+            } catch {
+                throw StartError("upstream \(upstream.name): \(error.description)")
+            }
+        }
         switch upstream.balance {
         case .roundRobin: balance = .roundRobin
         case .leastRequests: balance = .leastRequests
@@ -88,6 +139,27 @@ extension UpstreamSettings {
             health.expectedStatuses = Set((200..<600).filter { check.expectedStatuses.contains(UInt16($0)) })
             return health
         }
+    }
+}
+
+extension UpstreamSettings.Scheme {
+    fileprivate init(_ scheme: Configuration.Upstream.Server.Scheme) {
+        switch scheme {
+        case .http: self = .http
+        case .https: self = .https
+        case .h2c: self = .h2c
+        }
+    }
+}
+
+extension UpstreamTLS {
+    fileprivate init(_ tls: Configuration.Upstream.TLS, _ certificates: Certificates) throws(TLSError) {
+        var options = TLSClientContext.Options()
+        options.caPath = tls.authoritiesPath
+        options.verifies = tls.verifies
+        options.certificate = tls.certificate.map { TLSCertificateFiles($0) }
+        options.alpn = tls.alpn.map { TLSProtocol($0) }
+        self.init(context: try certificates.client(options), serverName: tls.name)
     }
 }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite struct ProblemWriterTests {
+@Suite struct ProblemAnswerTests {
     struct Form: Sendable, CustomTestStringConvertible {
         var problem: Problem
         var statusLine: String
@@ -51,17 +51,20 @@ import Testing
         Form(.overloaded, "503 Service Unavailable", "connection_limit_reached", retryAfter: 1),
         Form(.draining, "503 Service Unavailable", "proxy_internal_response", retryAfter: 5),
         Form(.loopDetected, "502 Bad Gateway", "proxy_loop_detected"),
+        Form(.misdirected, "421 Misdirected Request", "http_request_error"),
     ]
 
     @Test func everyProblemHasItsForm() {
         #expect(Set(Self.forms.map(\.problem)) == Set(Problem.allCases))
     }
 
-    private func write(
-        _ problem: Problem, detail: String? = nil, closes: Bool = false, withContent: Bool = true
-    ) -> String {
+    private func write(_ answer: ProblemAnswer, closes: Bool = false) -> String {
         var output: [UInt8] = []
-        ProblemWriter.write(problem, detail: detail, closes: closes, withContent: withContent, to: &output)
+        HTTP1Serialiser.statusLine(answer.status, to: &output)
+        output.append(contentsOf: answer.fieldLines)
+        if closes { output.append(contentsOf: WireText.closeLine) }
+        output.append(contentsOf: WireText.lineEnd)
+        output.append(contentsOf: answer.content)
         return String(decoding: output, as: UTF8.self)
     }
 
@@ -77,12 +80,13 @@ import Testing
         if let seconds = form.retryAfter { lines.append("Retry-After: \(seconds)") }
         if form.problem == .methodNotAllowed { lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") }
         lines.append("Content-Length: \(content.utf8.count)")
-        #expect(write(form.problem) == lines.joined(separator: "\r\n") + "\r\n\r\n" + content)
+        #expect(
+            write(ProblemAnswer(form.problem, detail: nil)) == lines.joined(separator: "\r\n") + "\r\n\r\n" + content)
     }
 
     @Test(arguments: Problem.allCases)
     func theContentIsJSONAndAsLongAsItSays(problem: Problem) throws {
-        let message = Array(write(problem, detail: "a \"quoted\\ word\"\r\n", closes: true).utf8)
+        let message = Array(write(ProblemAnswer(problem, detail: "a \"quoted\\ word\"\r\n"), closes: true).utf8)
         var parser = ResponseParser()
         var head = ResponseHead()
         let end = try #require(try parser.parse(message.span, requestMethod: .post, into: &head))
@@ -96,17 +100,20 @@ import Testing
         #expect(object?["detail"] as? String == "a \"quoted\\ word\"  ")
     }
 
-    @Test func anAnswerToHEADHasNoContent() {
-        let whole = write(.noRoute)
-        let head = write(.noRoute, withContent: false)
-        #expect(head.hasSuffix("\r\n\r\n") && whole.hasPrefix(head) && whole.count > head.count)
+    /// gRPC over HTTP/2: the status stands in the fields, and HTTP's is 200.
+    @Test(arguments: Problem.allCases)
+    func grpcForm(problem: Problem) {
+        let answer = ProblemAnswer.grpc(problem, detail: "50% of\n\u{e9}")
+        #expect(answer.status == 200 && answer.content.isEmpty)
+        let lines = String(decoding: answer.fieldLines, as: UTF8.self)
+        #expect(lines.contains("Content-Type: application/grpc\r\nGrpc-Status: \(problem.grpcStatus)\r\n"))
+        #expect(lines.contains("Grpc-Message: \(problem.rawValue): 50%25 of%0A%C3%A9\r\n"))
+        #expect((1...16).contains(problem.grpcStatus))
     }
 
     @Test func aTombstoneTellsStatusSizeAndDigest() {
-        var output: [UInt8] = []
         let tombstone = Tombstone(status: 201, bodyBytes: 104_857_600, bodyDigest: Digest256(words: (1, 2, 3, 4)))
-        ProblemWriter.write(tombstone, closes: false, withContent: true, to: &output)
-        let text = String(decoding: output, as: UTF8.self)
+        let text = write(ProblemAnswer(tombstone))
         #expect(text.hasPrefix("HTTP/1.1 409 Conflict\r\n"))
         let digest = tombstone.bodyDigest.hexadecimal
         #expect(

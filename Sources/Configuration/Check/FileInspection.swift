@@ -1,0 +1,37 @@
+/// Opens the files that a configuration names. Configuration knows no TLS library: the program gives it what does, and
+/// tests theirs.
+package struct FileInspection: Sendable {
+    package struct Finding: Sendable, Equatable {
+        /// The file that it is about, of a certificate and its key.
+        package enum File: Sendable, Equatable {
+            case chain
+            case key
+        }
+
+        package var file: File
+        /// What follows the file's name: "has expired".
+        package var message: String
+        package var hint: String?
+        package var isWarning: Bool
+
+        package init(_ file: File, _ message: String, hint: String? = nil, isWarning: Bool = false) {
+            self.file = file
+            self.message = message
+            self.hint = hint
+            self.isWarning = isWarning
+        }
+    }
+
+    /// What is wrong with a certificate and its key: unreadable, no PEM, not a pair, expired.
+    package var certificate: @Sendable (Configuration.Certificate) -> [Finding]
+    /// What is wrong with a file of authorities, as the chain.
+    package var authorities: @Sendable (_ path: String) -> [Finding]
+
+    package init(
+        certificate: @escaping @Sendable (Configuration.Certificate) -> [Finding],
+        authorities: @escaping @Sendable (_ path: String) -> [Finding]
+    ) {
+        self.certificate = certificate
+        self.authorities = authorities
+    }
+}

@@ -1,0 +1,232 @@
+import HTTP
+import Transport
+
+/// One request of an HTTP/2 connection and its answer.
+final class DownstreamStream {
+    private enum Request {
+        /// Its body goes to the exchange.
+        case open
+        /// END_STREAM came.
+        case ended
+        /// The exchange ended first: what still comes is dropped.
+        case discarded
+    }
+
+    let id: HTTP2StreamID
+    let connection: DownstreamConnection
+    private unowned let owner: HTTP2Downstream
+    private(set) var exchange: Exchange?
+    private var request = Request.open
+    /// Body that the exchange could not take yet; the client's window stays closed for it.
+    private var waitingBody: [UInt8] = []
+    /// The request has ended behind `waitingBody`.
+    private var waitingEnd: (trailers: FieldSection?, Void)?
+    private var bodyClock = BodyClock()
+    private var isAnswerComplete = false
+    private var wantsDrainNotice = false
+    private var queuedAtDeadline = 0
+    private var deliveryNote: ((DownstreamConnection) -> Void)?
+
+    /// When `deadlinePassed` is called.
+    var deadline = Instant.never {
+        didSet { owner.wakeUp(at: deadline) }
+    }
+
+    init(id: HTTP2StreamID, owner: HTTP2Downstream) {
+        self.id = id
+        self.owner = owner
+        connection = owner.connection
+    }
+
+    private var context: WorkerContext { connection.context }
+
+    // MARK: The request
+
+    /// - Parameter ends: no body follows.
+    func begin(_ exchange: Exchange, ends: Bool) {
+        self.exchange = exchange
+        request = ends ? .ended : .open
+        if !ends { deadline = bodyClock.start(at: context.worker.now, context.timeouts) }
+        exchange.headReceived()
+        if ends { self.exchange?.requestEnded(trailers: nil) }
+    }
+
+    func bodyReceived(_ octets: Span<UInt8>) {
+        guard request == .open, let exchange else {
+            // Dropped octets give back the connection's window, but not the stream's: no more than one window of them
+            // can come.
+            return
+        }
+        deadline = bodyClock.progressed(at: context.worker.now, context.timeouts, isCovered: exchange.isCovered)
+        guard waitingBody.isEmpty, exchange.canTakeBody else {
+            waitingBody.append(octets)
+            return
+        }
+        owner.session.consumed(id, octets.count)
+        give(octets, to: exchange)
+    }
+
+    private func give(_ octets: Span<UInt8>, to exchange: Exchange) {
+        exchange.requestBodyReceived(octets)
+        guard self.exchange === exchange, exchange.isCovered,
+            bodyClock.isTooSlow(at: context.worker.now, octets: exchange.bodyBytesReceived, context.limits)
+        else { return }
+        exchange.requestTimedOut()
+    }
+
+    func requestEnded(trailers: FieldSection?) {
+        guard request == .open else { return }
+        guard waitingBody.isEmpty else {
+            waitingEnd = (trailers, ())
+            return
+        }
+        request = .ended
+        deadline = .never
+        exchange?.requestEnded(trailers: trailers)
+    }
+
+    /// The exchange can take more of the body.
+    func resumeReading() {
+        guard !waitingBody.isEmpty, let exchange, exchange.canTakeBody else { return }
+        let body = waitingBody
+        waitingBody = []
+        owner.session.consumed(id, body.count)
+        give(body.span, to: exchange)
+        if let end = waitingEnd {
+            waitingEnd = nil
+            requestEnded(trailers: end.trailers)
+        }
+        connection.markDirty()
+    }
+
+    func restartBodyTimers() {
+        if request == .open { deadline = bodyClock.start(at: context.worker.now, context.timeouts) }
+    }
+
+    /// The session refused the rest of the request.
+    func broken(_ error: HTTPError) {
+        exchange?.requestBroken(error)
+    }
+
+    /// The stream is gone before its answer was complete: the client gave it up, or its connection is closed.
+    func clientLeft() {
+        let exchange = self.exchange
+        self.exchange = nil
+        request = .discarded
+        deadline = .never
+        deliveryNote = nil
+        exchange?.clientLeft()
+    }
+
+    // MARK: The answer
+
+    var queuedOctets: Int { owner.session.queuedOctets(id) }
+
+    func sendInterim(_ status: UInt16, fieldLines: [UInt8]) {
+        owner.session.sendInterim(id, status: status, fieldLines: fieldLines)
+        connection.markDirty()
+    }
+
+    func sendHead(_ head: AnswerHead, fieldLines: [UInt8], more: [UInt8]) -> Int {
+        owner.session.sendResponse(id, status: head.status, fieldLines: fieldLines, more: more, ends: head.ends)
+        isAnswerComplete = head.ends
+        connection.markDirty()
+        return fieldLines.count + more.count
+    }
+
+    func sendBody(_ octets: Span<UInt8>) {
+        owner.session.sendData(id, octets)
+        connection.markDirty()
+    }
+
+    func sendBody(shared octets: [UInt8]) {
+        owner.session.sendData(id, shared: octets, 0..<octets.count)
+        connection.markDirty()
+    }
+
+    func sendEnd(trailerLines: [UInt8]) {
+        guard !isAnswerComplete else { return }
+        isAnswerComplete = true
+        owner.session.endStream(id, trailerLines: trailerLines)
+        connection.markDirty()
+    }
+
+    func abort() {
+        exchange = nil
+        owner.session.reset(id, .internalError)
+        owner.remove(self)
+        connection.markDirty()
+    }
+
+    func answerEnded() {
+        exchange = nil
+        guard request != .open else {
+            // RFC 9113 §8.1: the rest of the request is not needed. It is dropped, then refused with NO_ERROR.
+            request = .discarded
+            waitingBody = []
+            waitingEnd = nil
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
+            return
+        }
+        if queuedOctets > 0 { watchWriting() } else { deadline = .never }
+    }
+
+    /// Everything of both sides is in frames.
+    func closed() {
+        deliveryNote?(connection)
+        deliveryNote = nil
+        clientLeft()
+    }
+
+    func requestDrainNotice() {
+        wantsDrainNotice = true
+        if queuedOctets == 0 { owner.noticeAtOnce(self) }
+    }
+
+    /// What was queued is in frames.
+    func drained() {
+        guard wantsDrainNotice else { return }
+        wantsDrainNotice = false
+        exchange?.downstreamOutputDrained()
+    }
+
+    /// The answer is queued; whether it arrives is known after its last frame is sent.
+    func watchDelivery(_ note: @escaping (DownstreamConnection) -> Void) {
+        deliveryNote = note
+    }
+
+    // MARK: Time
+
+    func watchWriting() {
+        queuedAtDeadline = queuedOctets
+        deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
+    }
+
+    func deadlinePassed() {
+        deadline = .never
+        if exchange?.waitDeadlinePassed() == true { return }
+        switch request {
+        case .open where !waitingBody.isEmpty:
+            // The service is slow to take the body; its own time limit runs.
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
+        case .open:
+            exchange?.requestTimedOut()
+        case .ended, .discarded:
+            let queued = queuedOctets
+            if queued > 0 && queued >= queuedAtDeadline {
+                giveUp(.cancel)
+            } else if queued > 0 || exchange != nil {
+                watchWriting()
+            } else if request == .discarded {
+                giveUp(.noError)
+            }
+        }
+    }
+
+    private func giveUp(_ code: HTTP2ErrorCode) {
+        owner.session.reset(id, code)
+        owner.remove(self)
+        clientLeft()
+        connection.markDirty()
+    }
+}

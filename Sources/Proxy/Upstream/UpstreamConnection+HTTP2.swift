@@ -1,0 +1,113 @@
+import HTTP
+import Transport
+
+/// A connection that exchanges share.
+extension UpstreamConnection {
+    var isSecure: Bool { pool.scheme(server) == .https }
+
+    /// What the scheme or ALPN has decided.
+    var speaksHTTP2: Bool {
+        switch pool.scheme(server) {
+        case .http: false
+        case .h2c: true
+        case .https: tlsAgreement?.alpn == .http2
+        }
+    }
+
+    /// Whether one more exchange can share the connection, or wait for it.
+    var hasRoom: Bool {
+        if phase == .connecting { return waiting.count < pool.settings.streamsMax }
+        return phase == .http2 && http2?.hasRoom == true && (http2?.streamCount ?? 0) < pool.settings.streamsMax
+    }
+
+    var streamCount: Int { (http2?.streamCount ?? 0) + waiting.count }
+
+    /// Gives an exchange its place here; its request is sent by `Upstream.sendHead`.
+    func addStream(_ exchange: Exchange) -> UpstreamStream {
+        let stream = UpstreamStream(connection: self, exchange: exchange)
+        if phase == .connecting { waiting.append(stream) }
+        return stream
+    }
+
+    /// The connection stands and speaks HTTP/2.
+    func becomeHTTP2() {
+        do {
+            http2 = try HTTP2Upstream(connection: self)
+        } catch {
+            return failed(.noMemory)
+        }
+        phase = .http2
+        isShared = true
+        deadline = .never
+        pool.becameShared(self)
+        markDirty()
+        if let exchange = takeExchange() {
+            let stream = addStream(exchange)
+            exchange.upstream = .stream(stream)
+            exchange.upstreamConnected()
+        }
+        let ready = waiting
+        waiting = []
+        for stream in ready { stream.exchange?.upstreamConnected() }
+        streamDetached()
+    }
+
+    /// The connection speaks HTTP/1 where HTTP/2 was expected: the first exchange has it, the others look for another.
+    func placeWaiting() {
+        pool.becameExclusive(self)
+        isShared = false
+        let ready = waiting
+        waiting = []
+        for stream in ready {
+            guard let other = stream.takeExchange() else { continue }
+            if exchange == nil {
+                // Counted as a stream so far, from here on as the connection.
+                attach(other)
+                other.upstream = .connection(self)
+            } else {
+                pool.streamEnded(server)
+                other.upstream = nil
+                other.startForwarding()
+            }
+        }
+    }
+
+    /// A stream is done with: without any, the idle time runs.
+    func streamDetached() {
+        guard phase == .http2, streamCount == 0 else { return }
+        deadline = worker.now.adding(milliseconds: pool.settings.idleTimeoutMilliseconds)
+    }
+
+    /// An exchange has given its stream up. Nobody else may wait for the connection.
+    func streamGivenUp(_ stream: UpstreamStream) {
+        if let position = waiting.firstIndex(where: { $0 === stream }) { waiting.remove(at: position) }
+        if phase == .connecting, waiting.isEmpty, exchange == nil { end() } else { streamDetached() }
+    }
+
+    func failStreams(_ failure: UpstreamFailure) {
+        let left = waiting
+        waiting = []
+        for stream in left { stream.failed(failure) }
+        http2?.failAll(failure)
+    }
+
+    // MARK: Time
+
+    /// Sees that `streamDeadlinePassed` is called by then.
+    func wakeUp(at instant: Instant) {
+        if instant < deadline { deadline = instant }
+    }
+
+    func streamDeadlinePassed() {
+        let now = worker.now
+        for stream in waiting where stream.deadline <= now { stream.deadlinePassed() }
+        var next = http2?.deadlinePassed(at: now) ?? .never
+        guard isOpen else { return }
+        for stream in waiting where stream.deadline < next { next = stream.deadline }
+        if phase == .http2, streamCount == 0 {
+            http2?.endIdle()
+        } else {
+            wakeUp(at: next)
+        }
+    }
+}

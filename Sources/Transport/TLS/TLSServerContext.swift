@@ -1,0 +1,73 @@
+internal import CLinux
+internal import COpenSSL
+
+/// libssl's work for one listener: certificates chosen by SNI, tickets, client certificates. Shared by all workers.
+package final class TLSServerContext: Sendable {
+    package struct Options: Sendable, Equatable {
+        /// The first is the default. Each serves the names of its certificate; two with the same names and keys of
+        /// different types (RSA, EC) serve them together.
+        package var certificates: [TLSCertificateFiles]
+        /// In the order of preference. A client that offers ALPN and none of these is refused (RFC 7301 §3.2).
+        package var alpn: [TLSProtocol] = [.http2, .http11]
+        package var minimumVersion: TLSVersion = .tls12
+        package var clientCertificates: ClientCertificates = .none
+        /// A client that asks for a name that no certificate has gets the default one, or an alert.
+        package var rejectsUnknownName = false
+        package var usesTickets = true
+
+        package init(certificates: [TLSCertificateFiles]) {
+            self.certificates = certificates
+        }
+    }
+
+    /// Whether clients are asked for a certificate. One that is sent must be good in either case.
+    package enum ClientCertificates: Sendable, Equatable {
+        case none
+        case optional(caPath: String)
+        case required(caPath: String)
+    }
+
+    package let options: Options
+    private let tickets: TLSTicketKeys
+    private let clock: @Sendable () -> Int64
+    private let current: Locked<TLSServerGeneration>
+
+    /// Reads and checks the files. An expired certificate is used all the same: see `warnings`.
+    /// - Parameters:
+    ///   - tickets: to be shared by what serves the same names, and kept when a context is replaced.
+    ///   - clock: seconds since the UNIX epoch.
+    package init(
+        _ options: Options, tickets: TLSTicketKeys = TLSTicketKeys(),
+        clock: @escaping @Sendable () -> Int64 = { Int64(cl_wall_milliseconds() / 1000) }
+    ) throws(TLSError) {
+        self.options = options
+        self.tickets = tickets
+        self.clock = clock
+        current = Locked(try TLSServerGeneration(options, tickets: tickets, clock: clock))
+    }
+
+    /// Reads the same files again, for the connections from here on. On an error, and when one has expired, those in
+    /// use stay.
+    package func reload() throws(TLSError) {
+        let next = try TLSServerGeneration(options, tickets: tickets, clock: clock)
+        if let problem = next.validityProblems(now: clock()).first { throw problem }
+        let before = current.withLock { current in
+            let before = current
+            current = next
+            return before
+        }
+        // Freed outside the lock.
+        _ = consume before
+    }
+
+    /// What is wrong and does not keep the listener from serving: certificates that have expired, or are not valid
+    /// yet, keys that every user can read.
+    package var warnings: [TLSError] {
+        let generation = generation
+        return generation.validityProblems(now: clock()) + generation.exposures
+    }
+
+    package var expiries: [TLSExpiry] { generation.expiries }
+
+    var generation: TLSServerGeneration { current.withLock { $0 } }
+}
