@@ -19,7 +19,7 @@ let package = Package(
         .target(name: "HTTP", dependencies: ["CNghttp2"]),
         .target(name: "Transport", dependencies: ["CLinux", "COpenSSL"]),
         .target(name: "Observability", dependencies: ["CLinux"]),
-        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "CSQLite"]),
+        .target(name: "Stores", dependencies: ["Idempotency", "Transport", "CLinux", "COpenSSL", "CSQLite"]),
         .target(name: "Proxy", dependencies: ["HTTP", "Transport", "Idempotency", "Observability"]),
         .target(name: "Configuration", dependencies: ["Idempotency", "CLinux"]),
         .executableTarget(
@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["CLinux", "Idempotency"], path: "Tests/TestSupport"),
         .testTarget(name: "IdempotencyTests", dependencies: ["Idempotency", "TestSupport"]),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "TestSupport"]),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "TestSupport", "CLinux", "COpenSSL"]),
         .testTarget(name: "ObservabilityTests", dependencies: ["Observability", "TestSupport"]),
         .testTarget(name: "StoresTests", dependencies: ["Stores", "TestSupport"]),
         .testTarget(

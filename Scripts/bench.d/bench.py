@@ -13,15 +13,22 @@ import subprocess
 import sys
 
 import memory
+import protocols
+import soak
 from harness import Bench, Failure, answer, flush_microseconds, is_on_tmpfs
+from protocols import PROTOCOLS
 
 KINDS = {
     "get": "pass-through GET",
     "first": "first attempt (a new token each; store durability {durability})",
     "replay": "replay (64 tokens)",
 }
-# The CPU of one request relative to nginx's proxy_pass at 128 connections must not be more than this.
+# The CPU of one request relative to nginx's proxy_pass over the same protocol must not be more than this, at so many
+# connections.
 LIMITS = {"get": 1.1, "first": 2.0, "replay": 0.8}
+JUDGED_AT = {"http1": 128, "tls": 128, "h2c": 4, "h2": 4}
+# TLS handshakes per CPU second relative to nginx's with the same certificate must not be less.
+HANDSHAKE_LIMIT = 0.9
 HEADROOM = "upstream and load generator share the machine: compare CPU per request and ratios, not requests/s alone"
 
 
@@ -29,18 +36,21 @@ def median(values):
     return statistics.median(values)
 
 
-def measure(bench, process, kind, connections, seconds, prefix):
+def measure(bench, process, protocol, kind, connections, seconds, prefix):
+    if protocols.is_http2(protocol) and kind == "first":
+        bench.load(process, protocol, kind, connections, 1, bench.fresh_prefix())  # Finds the rate.
     executed, cpu = bench.upstream_requests(), process.cpu_seconds()
-    result = bench.wrk(process, kind, connections, seconds, prefix)
+    result = bench.load(process, protocol, kind, connections, seconds, prefix)
     result["cpu_us"] = (process.cpu_seconds() - cpu) * 1e6 / max(result["requests"], 1)
     result["rps"] = result["requests"] / result["seconds"]
     result["executed"] = bench.upstream_requests() - executed
     return result
 
 
-def remarks(kind, runs, connections, is_standin):
+def remarks(protocol, kind, runs, connections, is_standin):
     """What makes a cell untrustworthy; an empty list for a good one."""
     found = []
+    open_requests = connections * (protocols.STREAMS if protocols.is_http2(protocol) else 1)
     errors = sum(run["errors"] for run in runs)
     if errors:
         kinds = [key for key in ("connect_errors", "read_errors", "write_errors", "timeouts", "status_errors")
@@ -52,8 +62,8 @@ def remarks(kind, runs, connections, is_standin):
             continue
         if kind == "replay" and run["executed"] > 0:
             found.append(f"the upstream executed {run['executed']} of the replays")
-        # What was in flight when wrk stopped has been executed and is not counted.
-        if kind != "replay" and not 0 <= extra <= 2 * connections + 16:
+        # What was in flight when the load stopped has been executed and is not counted.
+        if kind != "replay" and not 0 <= extra <= 2 * open_requests + 16:
             found.append(f"{run['requests']} requests, but {run['executed']} executions")
     return found
 
@@ -64,20 +74,21 @@ def summarise(runs):
         "cpu_us_runs": [round(run["cpu_us"], 2) for run in runs], "rps_runs": [round(run["rps"]) for run in runs]}
 
 
-def run_cell(bench, proxy, peer, kind, connections):
+def run_cell(bench, proxy, peer, protocol, kind, connections):
     """A B A B, so that a noisy spell of the machine meets both."""
     options, ours, theirs = bench.options, [], []
     prefix = bench.fresh_prefix()
     if kind == "replay":
-        bench.prime(proxy, prefix, 64)
+        bench.prime(proxy, prefix, 64, protocol)
     for _ in range(options.repeat):
         use = prefix if kind == "replay" else bench.fresh_prefix()
-        ours.append(measure(bench, proxy, kind, connections, options.seconds, use))
-        theirs.append(measure(bench, peer, kind, connections, options.seconds, use))
-    cell = {"kind": kind, "connections": connections, "oncegate": summarise(ours), "nginx": summarise(theirs)}
+        ours.append(measure(bench, proxy, protocol, kind, connections, options.seconds, use))
+        theirs.append(measure(bench, peer, protocol, kind, connections, options.seconds, use))
+    cell = {"protocol": protocol, "kind": kind, "connections": connections, "oncegate": summarise(ours),
+            "nginx": summarise(theirs)}
     cell["cpu_ratio"] = cell["oncegate"]["cpu_us"] / max(cell["nginx"]["cpu_us"], 1e-9)
-    cell["remarks"] = remarks(kind, ours, connections, bool(options.proxy_command))
-    cell["remarks"] += [f"nginx: {text}" for text in remarks("get", theirs, connections, False)]
+    cell["remarks"] = remarks(protocol, kind, ours, connections, bool(options.proxy_command))
+    cell["remarks"] += [f"nginx: {text}" for text in remarks(protocol, "get", theirs, connections, False)]
     return cell
 
 
@@ -92,7 +103,7 @@ COLUMNS = f"{'conns':>6} │{'req/s':>8} {'nginx':>8} │{'p50 ms':>7} {'nginx':
 def print_cell(cell):
     a, b = cell["oncegate"], cell["nginx"]
     verdict = ""
-    if cell["connections"] == 128:
+    if cell["connections"] == JUDGED_AT[cell["protocol"]]:
         limit = LIMITS[cell["kind"]]
         verdict = f"  {'reaches' if cell['cpu_ratio'] <= limit else 'MISSES'} ≤ {limit}"
     print(f"{cell['connections']:>6} │{a['rps']:>8.0f} {b['rps']:>8.0f} │{milliseconds(a['p50_us']):>7} "
@@ -218,6 +229,33 @@ def about_machine(options):
     return about
 
 
+def measure_handshakes(bench, proxy, peer):
+    """Full handshakes over TLS 1.3 and 1.2, and resumed ones, by how many a second of CPU makes."""
+    rows = []
+    print(f"\nTLS handshakes, ECDSA P-256\n{'':>18} │{'per CPU s':>10} {'nginx':>8} {'ratio':>6} │{'per s':>8} {'nginx':>8}")
+    for name, resumed, version in (("TLS 1.3", False, "-tls1_3"), ("TLS 1.2", False, "-tls1_2"),
+                                   ("TLS 1.2 resumed", True, "-tls1_2")):
+        runs = {"oncegate": [], "nginx": []}
+        for _ in range(bench.options.repeat):
+            for process in (proxy, peer):
+                cpu = process.cpu_seconds()
+                count = protocols.handshakes(process.ports["tls"], bench.options.seconds, 2, resumed, version)
+                used = process.cpu_seconds() - cpu
+                key = "nginx" if process is peer else "oncegate"
+                runs[key].append({"per_cpu_second": count / max(used, 0.01), "rate": count / round(bench.options.seconds)})
+        row = {"name": name} | {
+            key: {figure: median([run[figure] for run in values]) for figure in ("per_cpu_second", "rate")}
+            for key, values in runs.items()}
+        a, b = row["oncegate"], row["nginx"]
+        row["ratio"] = a["per_cpu_second"] / max(b["per_cpu_second"], 1e-9)
+        row["missed"] = not resumed and row["ratio"] < HANDSHAKE_LIMIT
+        verdict = "" if resumed else f"  {'MISSES' if row['missed'] else 'reaches'} ≥ {HANDSHAKE_LIMIT}"
+        print(f"{name:>18} │{a['per_cpu_second']:>10.0f} {b['per_cpu_second']:>8.0f} {row['ratio']:>6.2f} │{a['rate']:>8.0f} "
+              f"{b['rate']:>8.0f}{verdict}", flush=True)
+        rows.append(row)
+    return rows
+
+
 def measure_speed(bench):
     options = bench.options
     proxy, peer = bench.start_proxy(), bench.start_peer()
@@ -225,15 +263,20 @@ def measure_speed(bench):
     for process in (proxy, peer):
         bench.wrk(process, "get", 16, 1)
     cells = []
-    for kind in options.kinds:
-        print(f"\n{KINDS[kind].format(durability=options.durability)}\n{COLUMNS}")
-        for connections in options.connections:
-            cells.append(run_cell(bench, proxy, peer, kind, connections))
-            print_cell(cells[-1])
-    details = [] if options.no_details else measure_details(
+    for protocol in options.protocols:
+        print(f"\n{PROTOCOLS[protocol]}")
+        for kind in options.kinds:
+            print(f"\n{KINDS[kind].format(durability=options.durability)}\n{COLUMNS}")
+            for connections in options.connections_of[protocol]:
+                cells.append(run_cell(bench, proxy, peer, protocol, kind, connections))
+                print_cell(cells[-1])
+    secure = bool(set(options.protocols) & {"tls", "h2"})
+    shakes = measure_handshakes(bench, proxy, peer) if secure else []
+    details = [] if options.no_details or "http1" not in options.protocols else measure_details(
         bench, proxy, peer, options.kinds, options.detail_connections)
-    missed = [cell for cell in cells if cell["connections"] == 128 and cell["cpu_ratio"] > LIMITS[cell["kind"]]]
-    return {"cells": cells, "details": details}, missed or [cell for cell in cells if cell["remarks"]]
+    missed = [cell for cell in cells if cell["connections"] == JUDGED_AT[cell["protocol"]]
+              and cell["cpu_ratio"] > LIMITS[cell["kind"]]] + [row for row in shakes if row["missed"]]
+    return {"cells": cells, "handshakes": shakes, "details": details}, missed or [cell for cell in cells if cell["remarks"]]
 
 
 def parse():
@@ -242,12 +285,17 @@ def parse():
         prog="Scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures oncegate beside nginx's proxy_pass, with nginx as the upstream and wrk as the load, all on loopback.",
         epilog="`speed` (the default) runs oncegate and nginx in turn and prints medians. `memory` prints the memory of idle\n"
-               "connections and of stored records, and the time a start takes with them.")
-    parser.add_argument("what", nargs="?", choices=("speed", "memory"), default="speed")
+               "connections and of stored records, and the time a start takes with them. `soak` looks for growth over a\n"
+               "million requests over HTTP/2 and a hundred thousand TLS handshakes.")
+    parser.add_argument("what", nargs="?", choices=("speed", "memory", "soak"), default="speed")
     parser.add_argument("--seconds", type=float, default=4, metavar="N", help="of each run (default 4)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of each proxy per cell (default 3)")
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=list(KINDS), help="of get,first,replay")
-    parser.add_argument("--connections", type=numbers, default=[1, 16, 128], help="default 1,16,128")
+    parser.add_argument("--protocols", type=lambda text: text.split(","), default=None,
+                        help=f"of {','.join(PROTOCOLS)}; default all")
+    parser.add_argument("--connections", type=numbers, default=None, help="of HTTP/1.1; default 1,16,128, over TLS 128")
+    parser.add_argument("--h2-connections", type=numbers, default=[1, 4], metavar="LIST",
+                        help=f"of HTTP/2, with {protocols.STREAMS} streams each; default 1,4")
     parser.add_argument("--detail-connections", type=numbers, default=[1, 128], metavar="LIST",
                         help="where syscalls and allocations are counted (default 1,128)")
     parser.add_argument("--no-details", action="store_true", help="don't count syscalls and allocations")
@@ -263,11 +311,20 @@ def parse():
     parser.add_argument("--enforce", action="store_true", help="exit 1 when a limit is missed or a cell has errors")
     parser.add_argument("--idle", type=int, default=10_000, metavar="N", help="memory: idle connections")
     parser.add_argument("--records", type=int, default=1_000_000, metavar="N", help="memory: records to store")
+    parser.add_argument("--requests", type=int, default=1_000_000, metavar="N", help="soak: requests over HTTP/2")
+    parser.add_argument("--handshakes", type=int, default=100_000, metavar="N", help="soak: TLS handshakes")
     options = parser.parse_args()
     if not options.binary and not options.proxy_command:
         parser.error("no executable: give --binary, or run Scripts/bench, which builds it")
     if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"unknown kinds: {', '.join(unknown)}")
+    if options.protocols is None:
+        options.protocols = ["http1"] if options.proxy_command or options.what == "memory" else list(PROTOCOLS)
+    if unknown := set(options.protocols) - set(PROTOCOLS):
+        parser.error(f"unknown protocols: {', '.join(unknown)}")
+    options.connections_of = {
+        "http1": options.connections or [1, 16, 128], "tls": options.connections or [128],
+        "h2c": options.h2_connections, "h2": options.h2_connections}
     if options.binary:
         options.binary = os.path.abspath(options.binary)
     return options
@@ -283,9 +340,9 @@ def main():
         with Bench(options) as bench:
             results = {"machine": about_machine(options)}
             bench.start_upstream()
-            figures, missed = measure_speed(bench) if options.what == "speed" else memory.measure(bench)
+            figures, missed = {"speed": measure_speed, "memory": memory.measure, "soak": soak.measure}[options.what](bench)
             results |= figures
-    except Failure as failure:
+    except (Failure, protocols.Unusable) as failure:
         sys.exit(f"bench: {failure}")
     except KeyboardInterrupt:
         sys.exit("bench: stopped")

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+import protocols
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 BODY = ("x" * 199) + "\n"  # What the upstream answers: 200 octets.
@@ -91,6 +93,7 @@ class Process:
 
     def __init__(self, name, command, port, log, environment=None, cpu=None, cwd=None):
         self.name, self.port, self.log_path = name, port, log
+        self.ports = {"http1": port}  # By protocol, see protocols.py.
         self.log = open(log, "ab")
         prepare = (lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None
         self.child = subprocess.Popen(
@@ -188,11 +191,17 @@ UPSTREAM = """\
 PEER = """\
     upstream service {{
         server 127.0.0.1:{upstream};
-        keepalive 256;
+        keepalive 512;
         keepalive_requests 1000000000;
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{h2c_port} http2 backlog=4096;
+        listen 127.0.0.1:{tls_port} ssl http2 backlog=4096;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        http2_max_concurrent_streams 128;
         location / {{
             proxy_pass http://service;
             proxy_http_version 1.1;
@@ -204,6 +213,7 @@ PEER = """\
 ONCEGATE = """\
 workers 1;
 listen 127.0.0.1:{port};
+{listeners}
 admin unix:{directory}/admin.sock;
 access_log off;
 max_connections 16000;
@@ -211,7 +221,7 @@ max_connections 16000;
 store embedded {{ path "{store}"; {store_directives} }}
 upstream service {{
     server http://127.0.0.1:{upstream};
-    keepalive 256;
+    keepalive 512;
 }}
 route /once {{
     upstream service;
@@ -221,7 +231,20 @@ route /once {{
         durability {durability};
     }}
 }}
+route /once2 {{
+    upstream service;
+    idempotency {{
+        key query id;
+        on_missing_key reject;
+        durability {durability};
+    }}
+}}
 route / {{ upstream service; }}
+"""
+
+LISTENERS = """\
+listen 127.0.0.1:{h2c_port} {{ http2 on; }}
+listen 127.0.0.1:{tls_port} {{ tls {{ certificate {certificate}; key {key}; }} }}
 """
 
 
@@ -236,6 +259,7 @@ class Bench:
         self.directory = os.path.join(base, f"run-{os.getpid()}")
         os.makedirs(self.directory)
         self.tokens_used = 0
+        self.h2load = protocols.H2Load(self)
 
     def __enter__(self):
         return self
@@ -289,23 +313,34 @@ class Bench:
                           self.upstream_port, "upstream")
 
     def start_peer(self):
-        port = free_port()
-        return self.nginx("nginx", PEER.format(port=port, upstream=self.upstream_port), port, "proxy")
+        port, values = free_port(), self.secure_values()
+        peer = self.nginx("nginx", PEER.format(port=port, upstream=self.upstream_port, **values), port, "proxy")
+        return self.with_ports(peer, values)
+
+    def secure_values(self):
+        certificate, key = protocols.make_certificate(self.directory)
+        return {"certificate": certificate, "key": key, "h2c_port": free_port(), "tls_port": free_port()}
+
+    def with_ports(self, process, values):
+        process.ports |= {"h2c": values["h2c_port"], "tls": values["tls_port"], "h2": values["tls_port"]}
+        return process
 
     def start_proxy(self, name="oncegate", store=None, environment=None, seconds=60, wait=True):
         port, directory = free_port(), self.folder(name)
         store = store or os.path.join(directory, "store")
         path = os.path.join(directory, "proxy.conf")
-        values = dict(port=port, upstream=self.upstream_port, directory=directory, store=store)
+        values = dict(port=port, upstream=self.upstream_port, directory=directory, store=store) | self.secure_values()
+        needs_more = any(protocol != "http1" for protocol in self.options.protocols) or self.options.what == "soak"
         with open(path, "w") as file:
             file.write(ONCEGATE.format(
-                **values, durability=self.options.durability, directives="\n".join(self.options.directive),
+                **values, listeners=LISTENERS.format(**values) if needs_more else "", durability=self.options.durability, directives="\n".join(self.options.directive),
                 store_directives=" ".join(self.options.store_directive)))
         if self.options.proxy_command:
             command = [part.format(**values) for part in shlex.split(self.options.proxy_command)]
         else:
             command = [self.options.binary, "run", "-c", path]
         process = Process("oncegate", command, port, os.path.join(directory, "log"), environment, self.cpu("proxy"))
+        self.with_ports(process, values)
         self.processes.append(process)
         if wait:
             process.wait_ready(seconds)
@@ -317,9 +352,15 @@ class Bench:
         self.counts_asked = getattr(self, "counts_asked", 0) + 1
         return int(text.split()[9]) - self.counts_asked
 
-    def wrk(self, process, kind, connections, seconds, prefix="-", tokens=64):
+    def load(self, process, protocol, kind, connections, seconds, prefix="-"):
+        """One run, whatever the protocol; the figures have the same names."""
+        if protocols.is_http2(protocol):
+            return self.h2load.run(process, protocol, kind, connections, seconds, prefix)
+        return self.wrk(process, kind, connections, seconds, prefix, protocol=protocol)
+
+    def wrk(self, process, kind, connections, seconds, prefix="-", tokens=64, protocol="http1"):
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s",
-                   "-s", os.path.join(HERE, "load.lua"), f"http://127.0.0.1:{process.port}",
+                   "-s", os.path.join(HERE, "load.lua"), protocols.base_url(process, protocol),
                    "--", kind, prefix, str(tokens)]
         core = self.cpu("load")
         run = subprocess.run(
@@ -333,6 +374,8 @@ class Bench:
                 return result
         raise Failure(f"wrk gave no result against {process.name}:\n{run.stdout}{run.stderr}")
 
-    def prime(self, process, prefix, tokens):
-        """Makes the records that a replay run asks for, with the same octets that load.lua sends."""
+    def prime(self, process, prefix, tokens, protocol="http1"):
+        """Makes the records that a replay run asks for, with the same octets that it sends."""
+        if protocols.is_http2(protocol):
+            return self.h2load.prime(process, protocol, prefix, tokens)
         self.wrk(process, "replay", min(tokens, 16), 1, prefix, tokens)

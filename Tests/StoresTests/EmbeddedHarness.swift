@@ -1,3 +1,4 @@
+import CSQLite
 import Glibc
 import Idempotency
 import Stores
@@ -81,6 +82,15 @@ func overwrite(_ path: String, at offset: Int, with octets: [UInt8]) {
     defer { close(descriptor) }
     let count = octets.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
     precondition(count == octets.count)
+}
+
+/// Runs statements on the database of a store that is closed.
+func runSQL(_ directory: TemporaryDirectory, _ sql: String) throws {
+    var handle: OpaquePointer?
+    defer { sqlite3_close(handle) }
+    try #require(sqlite3_open(directory.path + "/store/records.db", &handle) == SQLITE_OK)
+    let code = sqlite3_exec(handle, sql, nil, nil, nil)
+    try #require(code == SQLITE_OK, "\(String(cString: sqlite3_errmsg(handle)))")
 }
 
 /// Copies the files of a store's directory.

@@ -55,17 +55,38 @@ struct StoreBenchmarks {
         bench.store.close()
     }
 
+    @Test("What keys cost", arguments: [200, 16_384])
+    func keys(bodyBytes: Int) throws {
+        for (name, ring) in [("plain", nil), ("sealed", keyRing(1)), ("plain", nil), ("sealed", keyRing(1))] {
+            let directory = TemporaryDirectory()
+            var options = EmbeddedStoreOptions(directory: directory.path + "/store")
+            options.keyRing = ring
+            options.cacheBytesMax = 0
+            var bench = try Bench(options, bodyBytes: bodyBytes)
+            let count: UInt64 = bodyBytes > 1000 ? 10_000 : 50_000
+            bench.run(operationsOf: 0..<1000, batch: 64)
+            let attempts = measure { bench.run(operationsOf: 1000..<count, batch: 64) }
+            let replays = measure { bench.replay(100_000, of: count, from: 0) }
+            print(
+                "\(name), \(bodyBytes) octets: \(Double(attempts.cpu) / Double(count - 1000)) µs CPU per first attempt,",
+                "\(Double(replays.cpu) / 100_000) µs CPU per replay that is not cached,",
+                "\(bench.store.statistics.bytesUsed / count) B/record")
+            bench.store.close()
+        }
+    }
+
     private struct Bench {
         let store: EmbeddedStore
         let inbox = BenchInbox()
         var latencies: [UInt64] = []
-        let recorded = RecordedAnswer(
-            status: 201, framing: .length,
-            fieldLines: [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
-            body: [UInt8](repeating: 0x62, count: 200))
+        let recorded: RecordedAnswer
 
-        init(_ options: EmbeddedStoreOptions) throws {
+        init(_ options: EmbeddedStoreOptions, bodyBytes: Int = 200) throws {
             let inbox = inbox
+            recorded = RecordedAnswer(
+                status: 201, framing: .length,
+                fieldLines: [UInt8]("Content-Length: 200\r\nContent-Type: application/json\r\n".utf8),
+                body: [UInt8](repeating: 0x62, count: bodyBytes))
             store = try EmbeddedStore(options: options) { inbox.take($1) }
         }
 

@@ -16,8 +16,7 @@ struct StoreConcurrencyTests {
         let store: any TestableStore =
             switch kind {
             case .memory: InMemoryStore(bytesMax: 1 << 30, deliver: deliver)
-            case .embedded:
-                try EmbeddedStore(options: EmbeddedStoreOptions(directory: directory.path + "/store"), deliver: deliver)
+            case .embedded, .sealed: try embedded(directory, deliver, keyRing: kind == .sealed ? keyRing(1) : nil)
             }
         let checker = HistoryChecker()
         DispatchQueue.concurrentPerform(iterations: workers.count) { index in
@@ -32,6 +31,14 @@ struct StoreConcurrencyTests {
         #expect(figures.records == checker.answered + checker.unknown)
         #expect(figures.unknowns == checker.unknown)
         store.close()
+    }
+
+    private func embedded(
+        _ directory: TemporaryDirectory, _ deliver: @escaping EmbeddedStore.Deliver, keyRing: KeyRing?
+    ) throws -> EmbeddedStore {
+        var options = EmbeddedStoreOptions(directory: directory.path + "/store")
+        options.keyRing = keyRing
+        return try EmbeddedStore(options: options, deliver: deliver)
     }
 }
 

@@ -81,6 +81,8 @@ extension InMemoryStore: TestableStore {}
 enum StoreKind: String, CaseIterable, Sendable {
     case memory
     case embedded
+    /// The embedded store with keys.
+    case sealed
 }
 
 /// A store under test, on a directory of its own.
@@ -96,10 +98,11 @@ final class StoreHarness: Sendable {
         switch kind {
         case .memory:
             store = InMemoryStore(bytesMax: bytesMax, clock: clock.storeClock) { replies.take(worker: $0, $1) }
-        case .embedded:
+        case .embedded, .sealed:
             var options = EmbeddedStoreOptions(directory: directory.path + "/store")
             options.bytesMax = bytesMax
             options.clock = clock.storeClock
+            options.keyRing = kind == .sealed ? keyRing(1) : nil
             store = try EmbeddedStore(options: options) { replies.take(worker: $0, $1) }
         }
         calls = StoreCalls(store: store, replies: replies)
@@ -244,4 +247,10 @@ func answer(_ text: String, status: UInt16 = 201) -> RecordedAnswer {
     return RecordedAnswer(
         status: status, framing: .length, fieldLines: [UInt8]("Content-Length: \(body.count)\r\nX-Test: a\r\n".utf8),
         body: body)
+}
+
+/// A ring of keys that each number always makes the same.
+func keyRing(_ numbers: UInt8...) -> KeyRing {
+    // Distinct and no repetitions of one octet, so the ring is one.
+    try! KeyRing(numbers.map { number in KeyRing.Key(octets: (0..<32).map { UInt8($0) &* 7 &+ number }) })
 }

@@ -10,6 +10,8 @@ package struct ProxyConfiguration: Sendable {
     package var drainDelay = "drain_delay 0s;"
     /// Servers of the upstream `service`; empty = no such block.
     package var servers: [Address] = []
+    /// Further ones as proxy.conf writes them: `https://127.0.0.1:8443`.
+    package var serverURLs: [String] = []
     /// Further directives in the upstream block.
     package var upstream = ""
     /// Directives of `route /` beside its upstream; nil = no such route.
@@ -29,9 +31,9 @@ package struct ProxyConfiguration: Sendable {
         var lines = [
             "workers 2;", listen, "admin unix:$DIR/admin.sock;", store, accessLog, drainDelay, top,
         ]
-        if !servers.isEmpty {
-            lines.append(
-                "upstream service { \(servers.map { "server \($0.serverURL);" }.joined(separator: " ")) \(upstream) }")
+        let all = servers.map(\.serverURL) + serverURLs
+        if !all.isEmpty {
+            lines.append("upstream service { \(all.map { "server \($0);" }.joined(separator: " ")) \(upstream) }")
         }
         if let route { lines.append("route / { upstream service; \(route) }") }
         lines.append(more)

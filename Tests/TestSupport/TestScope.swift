@@ -9,9 +9,13 @@ package final class TestScope: Sendable {
         var descriptions: [@Sendable () -> String] = []
         var directory: String?
         var subdirectories = 0
+        /// By their types.
+        var shared: [ObjectIdentifier: any Sendable] = [:]
     }
 
     private let state = Monitored(State())
+    /// Held while something shared is made, which may use the rest of this.
+    private let making = Monitored(())
 
     package init() {}
 
@@ -21,6 +25,17 @@ package final class TestScope: Sendable {
 
     package func describeOnFailure(_ description: @escaping @Sendable () -> String) {
         state.with { $0.descriptions.append(description) }
+    }
+
+    /// The one thing of this type in this test, made on first use.
+    package func shared<Thing: Sendable>(_ make: () throws -> Thing) rethrows -> Thing {
+        try making.with { _ in
+            let key = ObjectIdentifier(Thing.self)
+            if let known = state.with({ $0.shared[key] }) as? Thing { return known }
+            let thing = try make()
+            state.with { $0.shared[key] = thing }
+            return thing
+        }
     }
 
     /// The test's own directory; its path is short enough for a UNIX socket.

@@ -47,7 +47,9 @@ final class Recorder<Value: Sendable>: Sendable {
     /// Waits until there is another value since the last call. A test that waits in vain ends the run: nothing can
     /// interrupt it.
     func next() -> Value {
-        guard semaphore.wait(seconds: 40) else { fatalError("nothing came after \(all.map { "\($0)".prefix(200) })") }
+        guard semaphore.wait(seconds: 40) else {
+            fatalError("nothing came after \(all.suffix(9).map { "\($0)".prefix(200) })")
+        }
         return values.withLock { $0[semaphore.taken() - 1] }
     }
 }

@@ -11,8 +11,8 @@ package enum HTTP2Event: Sendable, Equatable {
     case data(HTTP2StreamID, Range<Int>)
     /// The peer's message is complete; its trailers, if any may be passed on, to be taken by `takeTrailers`.
     case ended(HTTP2StreamID, trailers: Int?)
-    /// A message is refused. Server: answer with the error's status; what follows of the request is discarded here.
-    /// Client: the stream has been reset.
+    /// A message is refused. Server: answer with the error's status; what follows of the request is discarded, as after
+    /// `discardBody`. Client: the stream has been reset.
     case malformed(HTTP2StreamID, HTTPError)
     /// The stream is gone before both messages were complete.
     case reset(HTTP2StreamID, HTTP2ErrorCode, by: HTTP2ResetOrigin)

@@ -9,8 +9,14 @@ package final class HTTP2Session {
     }
 
     package let limits: HTTP2Limits
-    let state: HTTP2SessionState
-    var library: Nghttp2Session
+    package let role: Role
+    let box: HTTP2StateBox
+    let library: Nghttp2Session
+    /// Reused by every head that is sent.
+    var head = OutboundHead()
+
+    /// The GOAWAY that goes with `box.state.failure` is queued.
+    private var isEnding = false
 
     /// How much is processed before the queues' limits are looked at.
     private static let sliceBytes = 16 << 10
@@ -30,21 +36,18 @@ package final class HTTP2Session {
         guard let settings = decodeBase64URL(settingsField) else { throw .invalidUpgradeSettings }
         try self.init(opening: .server, limits)
         guard library.upgrade(settings: settings, isHead: isHead) else { throw .invalidUpgradeSettings }
-        let slot = state.table.insert(.upgraded)
-        state.table.slots[slot].isAnnounced = true
-        state.table.slots[slot].hasRemoteEnded = true
+        box.state.beginUpgraded()
         guard library.submitSettings(.server, limits) else { throw .internalFailure }
     }
 
     private init(opening role: Role, _ limits: HTTP2Limits) throws(HTTP2Error) {
-        let state = HTTP2SessionState(role: role, limits: limits)
-        guard let library = Nghttp2Session(state) else { throw .internalFailure }
+        let box = HTTP2StateBox(HTTP2SessionState(role: role, limits: limits))
+        guard let library = Nghttp2Session(role, limits, box) else { throw .internalFailure }
+        self.role = role
         self.limits = limits
-        self.state = state
+        self.box = box
         self.library = library
     }
-
-    package var role: Role { state.role }
 
     // MARK: Octets in
 
@@ -52,71 +55,91 @@ package final class HTTP2Session {
     ///
     /// Throws when the connection must end: take the output once more, send it and close.
     package func receive(_ octets: Span<UInt8>, now: UInt64) throws(HTTP2Error) {
-        state.now = now
+        box.state.now = now
         var offset = 0
         while offset < octets.count {
             let slice = octets.extracting(offset..<min(octets.count, offset + Self.sliceBytes))
-            state.inputOffset = offset
+            box.state.inputOffset = offset
             try process(slice)
             offset += slice.count
         }
     }
 
     private func process(_ slice: Span<UInt8>) throws(HTTP2Error) {
-        if let failure = state.failure { throw failure }
+        if let failure = box.state.failure { throw failure }
         do throws(HTTP2Error) {
-            try state.meter.scan(slice, now: state.now)
+            try box.state.meter.scan(slice, now: box.state.now)
         } catch {
             throw end(error)
         }
-        switch library.receive(slice, state) {
+        switch library.receive(slice, box) {
         case .all: break
         case .prefaceExpected:
-            state.failure = .prefaceExpected
+            box.state.failure = .prefaceExpected
+            isEnding = true
             throw .prefaceExpected
         case .failed: throw end(.internalFailure)
         }
         settle()
-        if let failure = state.failure { throw end(failure) }
+        if let failure = box.state.failure { throw failure }
         if library.queuedFrames > limits.queuedFramesMax { throw end(.outputQueueTooLong) }
     }
 
     /// Queues the GOAWAY that goes with an error.
     private func end(_ error: HTTP2Error) -> HTTP2Error {
-        state.failure = error
-        library.terminate(error == .internalFailure ? .internalError : .enhanceYourCalm)
+        box.state.failure = error
+        isEnding = true
+        library.terminate(error.code)
         return error
     }
 
-    /// Does what the callbacks have found to be done.
-    private func settle() {
-        if !state.pendingResets.isEmpty {
-            for reset in state.pendingResets { library.reset(reset.stream, reset.code) }
-            state.pendingResets.removeAll(keepingCapacity: true)
+    /// Does what the callbacks have found to be done; whether there was anything.
+    @discardableResult
+    func settle() -> Bool {
+        var isChanged = false
+        if !box.state.pendingResets.isEmpty {
+            for reset in box.state.pendingResets { library.reset(reset.stream, reset.code) }
+            box.state.pendingResets.removeAll(keepingCapacity: true)
+            isChanged = true
         }
-        if state.connectionCredit > 0 {
-            library.consumeConnection(state.connectionCredit)
-            state.connectionCredit = 0
+        if !box.state.pendingTrailers.isEmpty {
+            for id in box.state.pendingTrailers {
+                if let lines = box.state.takeTrailers(id) { submitTrailers(id, lines) }
+            }
+            box.state.pendingTrailers.removeAll(keepingCapacity: true)
+            isChanged = true
         }
+        if box.state.connectionCredit > 0 {
+            library.consumeConnection(box.state.connectionCredit)
+            box.state.connectionCredit = 0
+            isChanged = true
+        }
+        if let failure = box.state.failure, !isEnding {
+            _ = end(failure)
+            isChanged = true
+        }
+        return isChanged
     }
 
     // MARK: Events
 
     /// What has been learnt since the last `clearEvents`, in order.
-    package var events: [HTTP2Event] { state.events }
+    package var events: [HTTP2Event] { box.state.events }
 
     /// Forgets events, and the heads and trailers that were not taken.
-    package func clearEvents() { state.clearEvents() }
+    package func clearEvents() { box.state.clearEvents() }
 
     /// Exchanges a request's head for a used one, whose buffers serve again.
-    package func takeRequestHead(_ slot: Int, into head: inout RequestHead) { swap(&state.requestHeads[slot], &head) }
+    package func takeRequestHead(_ slot: Int, into head: inout RequestHead) {
+        swap(&box.state.requestHeads[slot], &head)
+    }
 
     package func takeResponseHead(_ slot: Int, into head: inout ResponseHead) {
-        swap(&state.responseHeads[slot], &head)
+        swap(&box.state.responseHeads[slot], &head)
     }
 
     package func takeTrailers(_ slot: Int, into trailers: inout FieldSection) {
-        swap(&state.trailerSections[slot], &trailers)
+        swap(&box.state.trailerSections[slot], &trailers)
     }
 
     // MARK: Octets out
@@ -124,42 +147,25 @@ package final class HTTP2Session {
     /// Appends frames to `output`, at least until `limit` octets are added or nothing is left, and at most one frame
     /// more; true when more waits.
     package func takeOutput(into output: inout [UInt8], limit: Int) throws(HTTP2Error) -> Bool {
-        guard state.failure != .prefaceExpected else { return false }
-        swap(&output, &state.output)
-        defer { swap(&output, &state.output) }
-        state.outputLimit = state.output.count + limit
-        state.isPaused = false
-        while state.output.count < state.outputLimit {
-            switch library.write(state) {
+        guard box.state.failure != .prefaceExpected else { return false }
+        swap(&output, &box.state.output)
+        defer { swap(&output, &box.state.output) }
+        box.state.outputLimit = box.state.output.count + limit
+        box.state.isPaused = false
+        while box.state.output.count < box.state.outputLimit {
+            switch library.write(box) {
             case .some: continue
             case .failed:
-                state.failure = .internalFailure
+                box.state.failure = .internalFailure
+                isEnding = true
                 throw .internalFailure
             case .nothing: break
             }
-            if state.isPaused { break }
-            guard submitTrailers() else { break }
+            // What has been found while writing may give more to write.
+            guard !box.state.isPaused, settle() else { break }
         }
-        _ = submitTrailers()
-        settle()
-        if let failure = state.failure, state.goAwaySent == nil { _ = end(failure) }
+        _ = settle()
         return library.wantsOutput
-    }
-
-    /// Submits the trailers of streams whose DATA is all in frames; whether there were any.
-    private func submitTrailers() -> Bool {
-        guard !state.pendingTrailers.isEmpty else { return false }
-        for id in state.pendingTrailers { submitTrailers(id) }
-        state.pendingTrailers.removeAll(keepingCapacity: true)
-        return true
-    }
-
-    private func submitTrailers(_ id: HTTP2StreamID) {
-        guard let slot = state.table.slot(of: id), case .trailers(let lines) = state.table.slots[slot].ending else {
-            return
-        }
-        state.table.slots[slot].ending = .submitted
-        if library.submit(.trailers(id), .init(), lines, []) != 0 { library.reset(id, .internalError) }
     }
 
     /// There are frames to be taken.
@@ -167,37 +173,34 @@ package final class HTTP2Session {
 
     /// Nothing more will be read or written: close once what was taken is sent.
     package var isFinished: Bool {
-        state.failure == .prefaceExpected || state.failure == .internalFailure
+        box.state.failure == .prefaceExpected || box.state.failure == .internalFailure
             || !library.wantsInput && !library.wantsOutput
     }
 
     /// Why the session has given up, if it has.
-    package var failure: HTTP2Error? { state.failure }
+    package var failure: HTTP2Error? { box.state.failure }
 
     /// The code of the last GOAWAY that was sent, also of those for errors of the peer.
-    package var goAwaySent: HTTP2ErrorCode? { state.goAwaySent }
+    package var goAwaySent: HTTP2ErrorCode? { box.state.goAwaySent }
 
     /// The peer has acknowledged our SETTINGS.
-    package var areSettingsAcknowledged: Bool { state.areSettingsAcknowledged }
+    package var areSettingsAcknowledged: Bool { box.state.areSettingsAcknowledged }
 
     // MARK: Windows
 
     /// Gives received DATA back to the windows of its stream and of the connection.
     package func consumed(_ stream: HTTP2StreamID, _ count: Int) {
-        guard let slot = state.table.slot(of: stream) else { return }
-        let returned = min(count, state.table.slots[slot].unreturned)
-        guard returned > 0 else { return }
-        state.table.slots[slot].unreturned -= returned
-        library.consume(stream, returned)
+        let returned = box.state.giveBack(stream, count)
+        if returned > 0 { library.consume(stream, returned) }
     }
 
     // MARK: The connection
 
-    /// Streams that are not closed.
     /// A head, or the client's preface, has begun to arrive and is not complete.
-    package var isInsideHead: Bool { state.meter.isInsideHead }
+    package var isInsideHead: Bool { box.state.meter.isInsideHead }
 
-    package var activeStreams: Int { state.table.count }
+    /// Streams that are not closed.
+    package var activeStreams: Int { box.state.table.count }
 
     /// First step of a graceful end (RFC 9113 §6.8): a GOAWAY that refuses nothing yet.
     package func announceShutdown() { library.announceShutdown() }

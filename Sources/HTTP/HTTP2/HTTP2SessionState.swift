@@ -1,8 +1,9 @@
-/// What the C library has told about a session, for its driver to act on once the library has returned.
+/// What a session knows of its streams, and what the C library has told, for the driver to act on once the library has
+/// returned.
 ///
-/// The methods are called from within the library's callbacks. They only record: events for the caller, and what is to
+/// Most methods are called from within the library's callbacks. They only record: events for the caller, and what is to
 /// be done afterwards.
-final class HTTP2SessionState {
+struct HTTP2SessionState {
     let role: HTTP2Session.Role
     let limits: HTTP2Limits
 
@@ -52,7 +53,7 @@ final class HTTP2SessionState {
         meter = FrameMeter(role: role, limits: limits)
     }
 
-    func clearEvents() {
+    mutating func clearEvents() {
         events.removeAll(keepingCapacity: true)
         requestHeadsUsed = 0
         responseHeadsUsed = 0
@@ -61,7 +62,7 @@ final class HTTP2SessionState {
 
     // MARK: Heads
 
-    func headersBegan(_ id: HTTP2StreamID, isRequest: Bool) {
+    mutating func headersBegan(_ id: HTTP2StreamID, isRequest: Bool) {
         if isRequest {
             if table.slot(of: id) == nil { _ = table.insert(id) }
             requestInProgress.reset()
@@ -78,7 +79,7 @@ final class HTTP2SessionState {
         }
     }
 
-    func fieldReceived(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+    mutating func fieldReceived(_ name: Span<UInt8>, _ value: Span<UInt8>) {
         switch block.kind {
         case .request: block.read(name, value, into: &requestInProgress)
         case .response: block.read(name, value, into: &responseInProgress)
@@ -86,7 +87,7 @@ final class HTTP2SessionState {
         }
     }
 
-    func headersReceived(_ id: HTTP2StreamID, ends: Bool) {
+    mutating func headersReceived(_ id: HTTP2StreamID, ends: Bool) {
         guard let slot = table.slot(of: id) else { return }
         if ends { table.slots[slot].hasRemoteEnded = true }
         switch block.kind {
@@ -96,10 +97,11 @@ final class HTTP2SessionState {
         }
     }
 
-    private func requestReceived(_ slot: Int, ends: Bool) {
+    private mutating func requestReceived(_ slot: Int, ends: Bool) {
         block.finish(&requestInProgress, ends: ends)
         let id = table.slots[slot].id
         if let fault = block.fault { return fail(slot, fault) }
+        meter.headReceived()
         table.slots[slot].isAnnounced = true
         if requestHeadsUsed == requestHeads.count { requestHeads.append(RequestHead()) }
         swap(&requestHeads[requestHeadsUsed], &requestInProgress)
@@ -107,10 +109,13 @@ final class HTTP2SessionState {
         requestHeadsUsed += 1
     }
 
-    private func responseReceived(_ slot: Int, ends: Bool) {
+    private mutating func responseReceived(_ slot: Int, ends: Bool) {
         let isHead = table.slots[slot].isHead
         block.finish(&responseInProgress, isAnswerToHead: isHead, ends: ends)
-        if !responseInProgress.isInformational { table.slots[slot].hasFinalHead = true }
+        if !responseInProgress.isInformational {
+            table.slots[slot].hasFinalHead = true
+            meter.headReceived()
+        }
         if let fault = block.fault { return fail(slot, fault) }
         guard table.slots[slot].isAnnounced else { return }
         if responseHeadsUsed == responseHeads.count { responseHeads.append(ResponseHead()) }
@@ -119,7 +124,7 @@ final class HTTP2SessionState {
         responseHeadsUsed += 1
     }
 
-    private func trailersReceived(_ slot: Int) {
+    private mutating func trailersReceived(_ slot: Int) {
         if let fault = block.fault { return fail(slot, fault) }
         guard table.slots[slot].isAnnounced, !table.slots[slot].isDiscarding else { return }
         let id = table.slots[slot].id
@@ -131,7 +136,7 @@ final class HTTP2SessionState {
     }
 
     /// Refuses a message: a server's caller may answer what is well-formed, all else resets the stream.
-    private func fail(_ slot: Int, _ fault: HeaderBlock.Fault) {
+    private mutating func fail(_ slot: Int, _ fault: HeaderBlock.Fault) {
         let id = table.slots[slot].id
         // A stream that is discarded has its answer, or its reset, already.
         guard !table.slots[slot].isDiscarding else { return }
@@ -140,6 +145,7 @@ final class HTTP2SessionState {
         case .refused(let error):
             if role == .server {
                 table.slots[slot].isAnnounced = true
+                table.slots[slot].isDone = true
                 events.append(.malformed(id, error))
             } else {
                 if table.slots[slot].isAnnounced { events.append(.malformed(id, error)) }
@@ -155,7 +161,7 @@ final class HTTP2SessionState {
 
     // MARK: Bodies, ends
 
-    func dataReceived(_ id: HTTP2StreamID, _ range: Range<Int>) {
+    mutating func dataReceived(_ id: HTTP2StreamID, _ range: Range<Int>) {
         guard let slot = table.slot(of: id), !table.slots[slot].isDiscarding else {
             // The connection's window opens again, the stream's does not: what is refused stays bounded.
             connectionCredit += range.count
@@ -165,40 +171,37 @@ final class HTTP2SessionState {
         if table.slots[slot].isAnnounced { events.append(.data(id, range)) }
     }
 
-    func dataEnded(_ id: HTTP2StreamID) {
+    mutating func dataEnded(_ id: HTTP2StreamID) {
         guard let slot = table.slot(of: id) else { return }
         table.slots[slot].hasRemoteEnded = true
         if table.slots[slot].isAnnounced, !table.slots[slot].isDiscarding { events.append(.ended(id, trailers: nil)) }
     }
 
-    func resetReceived(_ id: HTTP2StreamID) {
+    mutating func resetReceived(_ id: HTTP2StreamID) {
         if let slot = table.slot(of: id) { table.slots[slot].isResetByPeer = true }
     }
 
-    func streamClosed(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode) {
+    mutating func streamClosed(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode) {
         guard let slot = table.slot(of: id) else { return }
-        let stream = table.slots[slot]
-        connectionCredit += stream.unreturned
+        connectionCredit += table.slots[slot].unreturned
+        let isAnnounced = table.slots[slot].isAnnounced
+        let isByPeer = table.slots[slot].isResetByPeer || goAwayReceived.map { id > $0 } ?? false
+        let isComplete = table.slots[slot].hasLocalEnded && table.slots[slot].isRemoteDone && code == .noError
         table.remove(slot)
-        guard stream.isAnnounced else { return }
-        if stream.hasRemoteEnded, stream.hasLocalEnded, !stream.isResetByPeer, code == .noError {
-            events.append(.closed(id))
-        } else {
-            let isPeers = stream.isResetByPeer || goAwayReceived.map { id > $0 } ?? false
-            events.append(.reset(id, code, by: isPeers ? .peer : .session))
-        }
+        guard isAnnounced else { return }
+        events.append(isComplete && !isByPeer ? .closed(id) : .reset(id, code, by: isByPeer ? .peer : .session))
     }
 
-    func goAwayArrived(lastStream: HTTP2StreamID, _ code: HTTP2ErrorCode) {
+    mutating func goAwayArrived(lastStream: HTTP2StreamID, _ code: HTTP2ErrorCode) {
         goAwayReceived = lastStream
         events.append(.goAway(lastStream: lastStream, code))
     }
 
-    func settingsReceived(isAcknowledgement: Bool) {
+    mutating func settingsReceived(isAcknowledgement: Bool) {
         if isAcknowledgement { areSettingsAcknowledged = true } else { hasPeerSettings = true }
     }
 
-    func frameWasInvalid() {
+    mutating func frameWasInvalid() {
         if !meter.frameWasInvalid(now: now) { failure = failure ?? .tooManyGlitches }
     }
 
@@ -210,21 +213,26 @@ final class HTTP2SessionState {
     }
 
     /// What the next DATA frame of a stream can hold.
-    func nextData(_ id: HTTP2StreamID, max: Int) -> NextData {
+    mutating func nextData(_ id: HTTP2StreamID, max: Int) -> NextData {
         guard let slot = table.slot(of: id) else { return .deferred }
         let queued = table.slots[slot].outbound.count
         guard queued <= max else { return .octets(max, isLast: false, endsStream: false) }
         switch table.slots[slot].ending {
         case .open:
-            return queued == 0 ? .deferred : .octets(queued, isLast: false, endsStream: false)
+            guard queued == 0 else { return .octets(queued, isLast: false, endsStream: false) }
+            table.slots[slot].isDeferred = true
+            return .deferred
         case .last: return .octets(queued, isLast: true, endsStream: true)
-        case .trailers: return .octets(queued, isLast: true, endsStream: false)
+        case .trailers:
+            // The library sends no empty DATA that does not end the stream, and then `writeData` is not asked.
+            if queued == 0 { pendingTrailers.append(id) }
+            return .octets(queued, isLast: true, endsStream: false)
         case .submitted: return .deferred
         }
     }
 
     /// Writes a DATA frame that `nextData` has offered; its header is in `output` already.
-    func writeData(_ id: HTTP2StreamID, _ count: Int) {
+    mutating func writeData(_ id: HTTP2StreamID, _ count: Int) {
         guard let slot = table.slot(of: id) else { return }
         table.slots[slot].outbound.take(count, into: &output)
         meter.dataSent(count)
@@ -233,28 +241,31 @@ final class HTTP2SessionState {
             table.slots[slot].isDrainDue = false
             if table.slots[slot].isAnnounced { events.append(.drained(id)) }
         }
-        if left == 0, case .trailers = table.slots[slot].ending { pendingTrailers.append(id) }
+        if left == 0, count > 0, case .trailers = table.slots[slot].ending { pendingTrailers.append(id) }
         if output.count >= outputLimit { isPaused = true }
     }
 
     /// HEADERS or DATA has gone out.
-    func messageFrameSent(_ id: HTTP2StreamID, isHead: Bool, ends: Bool) {
+    mutating func messageFrameSent(_ id: HTTP2StreamID, isHead: Bool, ends: Bool) {
         guard let slot = table.slot(of: id) else { return }
         if isHead, role == .client { table.slots[slot].isHeadSent = true }
-        if ends { table.slots[slot].hasLocalEnded = true }
+        guard ends else { return }
+        table.slots[slot].hasLocalEnded = true
+        // RFC 9113 §8.1: the answer is complete, what is left of the request is not wanted.
+        if table.slots[slot].isDone, !table.slots[slot].hasRemoteEnded { pendingResets.append((id, .noError)) }
     }
 
-    func resetSent(_ id: HTTP2StreamID) {
-        if let slot = table.slot(of: id), table.slots[slot].isResetByCaller { return }
+    mutating func resetSent(_ id: HTTP2StreamID) {
+        if let slot = table.slot(of: id), table.slots[slot].isResetByCaller || table.slots[slot].isDone { return }
         if !meter.resetSent(now: now) { failure = failure ?? .tooManyResets }
     }
 
-    func goAwayWasSent(_ code: HTTP2ErrorCode) {
+    mutating func goAwayWasSent(_ code: HTTP2ErrorCode) {
         goAwaySent = code
     }
 
     /// A head could not be sent: the request because the connection takes no more, any because it is too large.
-    func headNotSent(_ id: HTTP2StreamID, isRequest: Bool) {
+    mutating func headNotSent(_ id: HTTP2StreamID, isRequest: Bool) {
         guard let slot = table.slot(of: id) else { return }
         let stream = table.slots[slot]
         if isRequest {

@@ -21,9 +21,13 @@ struct HTTP2Stream {
     /// What else arrives for it is given back at once and not told.
     var isDiscarding = false
     var hasRemoteEnded = false
+    /// Server: the rest of the request is not wanted; when the answer is complete, the client is told so.
+    var isDone = false
     var hasLocalEnded = false
     /// The queue was above `drainedBytes` since `drained` was told.
     var isDrainDue = false
+    /// The library waits to be told that there is DATA.
+    var isDeferred = false
     /// A final response's head has arrived, or was sent.
     var hasFinalHead = false
     /// Client: the request's head is in a frame.
@@ -34,6 +38,9 @@ struct HTTP2Stream {
     var isResetByPeer = false
     /// The caller's `reset`, which costs the peer nothing.
     var isResetByCaller = false
+
+    /// The peer's message is complete, or need not be.
+    var isRemoteDone: Bool { hasRemoteEnded || isDone }
 
     init(id: HTTP2StreamID) {
         self.id = id

@@ -27,6 +27,7 @@ struct HeaderBlock: Sendable {
     /// The line of the Cookie field, and its pieces so far when there are more than one.
     private var cookieLine = -1
     private var cookie: [UInt8] = []
+    private var isCookieInPieces = false
 
     mutating func begin(_ kind: Kind, limits: HTTP2Limits) {
         self.kind = kind
@@ -38,6 +39,7 @@ struct HeaderBlock: Sendable {
         hasPath = false
         hasAuthority = false
         cookieLine = -1
+        isCookieInPieces = false
         cookie.removeAll(keepingCapacity: true)
         targetBytesMax = Int(limits.targetBytesMax)
         switch kind {
@@ -151,8 +153,11 @@ struct HeaderBlock: Sendable {
 
     /// RFC 9113 §8.2.3: the pieces of a Cookie become one line again.
     private mutating func joinCookie(_ value: Span<UInt8>, in fields: borrowing FieldSection) {
-        if cookie.isEmpty { cookie.append(span: fields.value(fields.lines[cookieLine])) }
-        cookie.append(literal: "; ")
+        if !isCookieInPieces { cookie.append(span: fields.value(fields.lines[cookieLine])) }
+        isCookieInPieces = true
+        // An empty piece would leave a value that ends with a space.
+        guard value.count > 0 else { return }
+        if !cookie.isEmpty { cookie.append(literal: "; ") }
         cookie.append(span: value)
     }
 
@@ -205,7 +210,7 @@ struct HeaderBlock: Sendable {
     mutating func finish(_ head: inout RequestHead, ends: Bool) {
         head.version = .http2
         guard fault == nil else { return }
-        if cookieLine >= 0, !cookie.isEmpty {
+        if isCookieInPieces {
             head.fields.replace(line: cookieLine, value: cookie.span)
         }
         guard hasMethod else { return fail(.malformed) }
@@ -302,11 +307,15 @@ extension FieldSection {
     /// Appends `name: value CRLF`, both of which are known to be valid.
     fileprivate mutating func appendChecked(name: Span<UInt8>, value: Span<UInt8>, known: KnownField) {
         let start = octets.count
-        octets.append(span: name)
-        octets.append(literal: ": ")
-        let valueStart = octets.count
-        octets.append(span: value)
-        octets.append(literal: "\r\n")
+        let valueStart = start &+ name.count &+ 2
+        octets.append(addingCapacity: name.count &+ value.count &+ 4) { output in
+            output.append(copying: name)
+            output.append(Octet.colon)
+            output.append(Octet.space)
+            output.append(copying: value)
+            output.append(Octet.carriageReturn)
+            output.append(Octet.lineFeed)
+        }
         append(
             FieldLine(
                 name: OctetRange(start..<start + name.count), value: OctetRange(valueStart..<valueStart + value.count),
@@ -327,11 +336,43 @@ extension FieldSection {
     }
 }
 
+extension OutputSpan<UInt8> {
+    /// Appends all of the octets, for which there is room.
+    @inline(__always)
+    fileprivate mutating func append(copying octets: Span<UInt8>) {
+        unsafe withUnsafeMutableBufferPointer { buffer, count in
+            unsafe octets.withUnsafeBufferPointer { source in
+                // Safe: both buffers are live, they are different memory, and the room is checked.
+                precondition(source.count <= buffer.count - count)
+                if let from = source.baseAddress, let to = buffer.baseAddress {
+                    unsafe (to + count).update(from: from, count: source.count)
+                }
+            }
+            count += octets.count
+        }
+    }
+}
+
 extension Span<UInt8> {
     /// A field name as HTTP/2 has it: tchar without upper-case letters (RFC 9113 §8.2.1).
     fileprivate var isLowercaseToken: Bool {
-        guard firstNonToken(from: 0) == count, count > 0 else { return false }
-        for index in indices where self[index] &- 0x41 < 26 { return false }
-        return true
+        count > 0 && firstNonToken(from: 0) == count && !hasUppercase
+    }
+
+    private var hasUppercase: Bool {
+        var index = 0
+        while index &+ 8 <= count {
+            let word = word(at: index)
+            // Octets are below 0x80, as all tchar: no sum carries into the next. Bit 7 tells ≥ `A` and > `Z`.
+            let fromA = word &+ 0x3f3f_3f3f_3f3f_3f3f
+            let aboveZ = word &+ 0x2525_2525_2525_2525
+            if fromA & ~aboveZ & 0x8080_8080_8080_8080 != 0 { return true }
+            index &+= 8
+        }
+        while index < count {
+            if self[index] &- 0x41 < 26 { return true }
+            index &+= 1
+        }
+        return false
     }
 }

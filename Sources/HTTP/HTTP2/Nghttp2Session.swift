@@ -8,13 +8,9 @@ import CNghttp2
 @safe
 struct Nghttp2Session: ~Copyable {
     private let session: OpaquePointer
-    /// Field lines of the head being submitted, as the library wants them. Points into arrays during one call only.
-    private var fields: [nghttp2_nv] = unsafe []
-    /// Pseudo-header fields of that head.
-    private var pseudo: [UInt8] = []
 
     /// Nil: out of memory.
-    init?(_ state: HTTP2SessionState) {
+    init?(_ role: HTTP2Session.Role, _ limits: HTTP2Limits, _ box: HTTP2StateBox) {
         var options: OpaquePointer?
         var callbacks: OpaquePointer?
         defer {
@@ -24,12 +20,12 @@ struct Nghttp2Session: ~Copyable {
         guard unsafe nghttp2_option_new(&options) == 0, unsafe nghttp2_session_callbacks_new(&callbacks) == 0,
             let options = unsafe options, let callbacks = unsafe callbacks
         else { return nil }
-        unsafe Self.set(options, state.limits)
+        unsafe Self.set(options, limits)
         unsafe Self.set(callbacks)
-        let userData = unsafe Unmanaged.passUnretained(state).toOpaque()
+        let userData = unsafe UnsafeMutableRawPointer(box.pointer)
         var created: OpaquePointer?
         let result =
-            state.role == .server
+            role == .server
             ? unsafe nghttp2_session_server_new2(&created, callbacks, userData, options)
             : unsafe nghttp2_session_client_new2(&created, callbacks, userData, options)
         guard result == 0, let created = unsafe created else { return nil }
@@ -51,11 +47,12 @@ struct Nghttp2Session: ~Copyable {
         unsafe nghttp2_option_set_max_send_header_block_length(options, 256 << 10)
         unsafe nghttp2_option_set_max_settings(options, 32)
         // `FrameMeter` has these limits, too, and says good-bye. The library's lie behind as a second fence: beyond
-        // them its session ends at once. It counts a CONTINUATION once for each piece that its header arrives in.
+        // them its session ends at once. It counts a CONTINUATION once for each piece that its header arrives in, and
+        // resets by a clock of its own.
         unsafe nghttp2_option_set_max_outbound_ack(options, 4 * Int(limits.queuedFramesMax))
         unsafe nghttp2_option_set_max_continuations(options, 10 * (Int(limits.continuationsMax) + 1))
         unsafe nghttp2_option_set_stream_reset_rate_limit(
-            options, 2 * UInt64(limits.resetBurst), 2 * UInt64(limits.resetsPerSecond))
+            options, 100 * UInt64(limits.resetBurst), 100 * UInt64(limits.resetsPerSecond))
     }
 }
 
@@ -97,10 +94,10 @@ extension Nghttp2Session {
         case all, prefaceExpected, failed
     }
 
-    func receive(_ octets: Span<UInt8>, _ state: HTTP2SessionState) -> Received {
+    func receive(_ octets: Span<UInt8>, _ box: HTTP2StateBox) -> Received {
         unsafe octets.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return .all }
-            state.inputStart = UInt(bitPattern: start)
+            box.state.inputStart = UInt(bitPattern: start)
             let count = unsafe nghttp2_session_mem_recv(session, start, buffer.count)
             if count == buffer.count { return .all }
             return count == Int(NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue) ? .prefaceExpected : .failed
@@ -112,13 +109,13 @@ extension Nghttp2Session {
     }
 
     /// Appends the next frames to the state's output.
-    func write(_ state: HTTP2SessionState) -> Written {
+    func write(_ box: HTTP2StateBox) -> Written {
         var start: UnsafePointer<UInt8>?
         let count = unsafe nghttp2_session_mem_send(session, &start)
         guard count >= 0 else { return .failed }
         guard count > 0, let start = unsafe start else { return .nothing }
         let frame = unsafe UnsafeBufferPointer(start: start, count: count)
-        unsafe state.output.append(contentsOf: frame)
+        unsafe box.state.output.append(contentsOf: frame)
         return .some
     }
 
@@ -179,64 +176,19 @@ extension Nghttp2Session {
         case response(HTTP2StreamID, ends: Bool)
         case trailers(HTTP2StreamID)
         case request(ends: Bool)
-    }
 
-    /// Pseudo-header fields: their names, and where in `pseudo` their values stand.
-    struct PseudoFields {
-        fileprivate var first: (StaticString, Range<Int>)?
-        fileprivate var others: ((StaticString, Range<Int>), (StaticString, Range<Int>), (StaticString, Range<Int>))?
-    }
-
-    mutating func response(status: UInt16) -> PseudoFields {
-        pseudo.removeAll(keepingCapacity: true)
-        HTTP1Serialiser.decimal(UInt64(status), to: &pseudo)
-        return PseudoFields(first: (":status", 0..<pseudo.count))
-    }
-
-    mutating func request(
-        method: Span<UInt8>, scheme: Span<UInt8>, authority: Span<UInt8>, path: Span<UInt8>
-    ) -> PseudoFields {
-        pseudo.removeAll(keepingCapacity: true)
-        pseudo.append(span: method)
-        let schemeStart = pseudo.count
-        pseudo.append(span: scheme)
-        let pathStart = pseudo.count
-        pseudo.append(span: path)
-        let authorityStart = pseudo.count
-        pseudo.append(span: authority)
-        return PseudoFields(
-            first: (":method", 0..<schemeStart),
-            others: (
-                (":scheme", schemeStart..<pathStart), (":path", pathStart..<authorityStart),
-                (":authority", authorityStart..<pseudo.count)
-            ))
+        var isRequest: Bool {
+            switch self {
+            case .request: true
+            case .interim, .response, .trailers: false
+            }
+        }
     }
 
     /// Submits a head of pseudo-header fields and lines; negative when it fails, the stream's id for a request. The
     /// library copies all of them, and lower-cases the names.
-    mutating func submit(_ head: Head, _ pseudoFields: PseudoFields, _ lines: [UInt8], _ more: [UInt8]) -> Int32 {
-        // Taken out, so that nothing of self is changed while they are pointed into.
-        var fields = unsafe self.fields
-        unsafe self.fields = []
-        let result = unsafe pseudo.withUnsafeBufferPointer { pseudo in
-            unsafe lines.withUnsafeBufferPointer { lines in
-                unsafe more.withUnsafeBufferPointer { more in
-                    if let first = pseudoFields.first { unsafe fields.append(Self.field(first, pseudo)) }
-                    if let others = pseudoFields.others {
-                        unsafe fields.append(Self.field(others.0, pseudo))
-                        unsafe fields.append(Self.field(others.1, pseudo))
-                        if !others.2.1.isEmpty { unsafe fields.append(Self.field(others.2, pseudo)) }
-                    }
-                    let isRequest = if case .request = head { true } else { false }
-                    unsafe Self.gather(lines, isRequest: isRequest, into: &fields)
-                    unsafe Self.gather(more, isRequest: isRequest, into: &fields)
-                    return unsafe submit(head, fields)
-                }
-            }
-        }
-        unsafe fields.removeAll(keepingCapacity: true)
-        unsafe self.fields = fields
-        return result
+    func submit(_ kind: Head, _ head: inout OutboundHead, _ lines: [UInt8], _ more: [UInt8]) -> Int32 {
+        unsafe head.withFields(lines, more, isRequest: kind.isRequest) { fields in unsafe submit(kind, fields) }
     }
 
     private func submit(_ head: Head, _ fields: [nghttp2_nv]) -> Int32 {
@@ -256,15 +208,78 @@ extension Nghttp2Session {
             return unsafe nghttp2_submit_request(session, nil, fields, fields.count, &provider, nil)
         }
     }
+}
+
+/// The head that is being sent, as the library wants it.
+@safe
+struct OutboundHead {
+    private var names: [StaticString] = []
+    /// The pseudo-header fields' values one behind the other, and where each ends.
+    private var values: [UInt8] = []
+    private var ends: [Int] = []
+    /// Points into arrays during `withFields` only.
+    private var fields: [nghttp2_nv] = unsafe []
+
+    mutating func setTrailers() {
+        names.removeAll(keepingCapacity: true)
+        values.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+    }
+
+    mutating func setResponse(status: UInt16) {
+        setTrailers()
+        HTTP1Serialiser.decimal(UInt64(status), to: &values)
+        names.append(":status")
+        ends.append(values.count)
+    }
+
+    mutating func setRequest(method: Span<UInt8>, scheme: Span<UInt8>, authority: Span<UInt8>, path: Span<UInt8>) {
+        setTrailers()
+        append(":method", method)
+        append(":scheme", scheme)
+        append(":path", path)
+        if authority.count > 0 { append(":authority", authority) }
+    }
+
+    private mutating func append(_ name: StaticString, _ value: Span<UInt8>) {
+        names.append(name)
+        values.append(span: value)
+        ends.append(values.count)
+    }
+
+    fileprivate mutating func withFields(
+        _ lines: [UInt8], _ more: [UInt8], isRequest: Bool, _ body: ([nghttp2_nv]) -> Int32
+    ) -> Int32 {
+        // Taken out, so that nothing of self is changed while `values` are pointed into.
+        var fields = unsafe self.fields
+        unsafe self.fields = []
+        let result = unsafe values.withUnsafeBufferPointer { values in
+            unsafe lines.withUnsafeBufferPointer { lines in
+                unsafe more.withUnsafeBufferPointer { more in
+                    var start = 0
+                    for index in names.indices {
+                        unsafe fields.append(Self.field(names[index], values, start..<ends[index]))
+                        start = ends[index]
+                    }
+                    unsafe Self.gather(lines, isRequest: isRequest, into: &fields)
+                    unsafe Self.gather(more, isRequest: isRequest, into: &fields)
+                    return unsafe body(fields)
+                }
+            }
+        }
+        unsafe fields.removeAll(keepingCapacity: true)
+        unsafe self.fields = fields
+        return result
+    }
 
     /// A pseudo-header field. Its name lives as long as the program, so that only its value is copied.
     private static func field(
-        _ field: (name: StaticString, value: Range<Int>), _ values: UnsafeBufferPointer<UInt8>
+        _ name: StaticString, _ values: UnsafeBufferPointer<UInt8>, _ value: Range<Int>
     ) -> nghttp2_nv {
         unsafe nghttp2_nv(
-            name: UnsafeMutablePointer(mutating: field.name.utf8Start),
-            value: UnsafeMutablePointer(mutating: UnsafeBufferPointer(rebasing: values[field.value]).baseAddress),
-            namelen: field.name.utf8CodeUnitCount, valuelen: field.value.count,
+            name: UnsafeMutablePointer(mutating: name.utf8Start),
+            value: UnsafeMutablePointer(mutating: UnsafeBufferPointer(rebasing: values[value]).baseAddress),
+            namelen: name.utf8CodeUnitCount, valuelen: value.count,
             flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue))
     }
 
@@ -286,15 +301,42 @@ extension Nghttp2Session {
     }
 }
 
+/// Gives a session's state an address that the callbacks can have.
+///
+/// A class with one stored property would do, at the price of a dynamic check for exclusive access with every field
+/// that arrives. It holds without: a callback runs inside a call of the library, its body calls neither the library nor
+/// anything else that knows the box, and the driver is in no access when it calls the library.
+@safe
+final class HTTP2StateBox {
+    fileprivate let pointer: UnsafeMutablePointer<HTTP2SessionState>
+
+    init(_ state: HTTP2SessionState) {
+        unsafe pointer = .allocate(capacity: 1)
+        unsafe pointer.initialize(to: state)
+    }
+
+    deinit {
+        unsafe pointer.deinitialize(count: 1)
+        unsafe pointer.deallocate()
+    }
+
+    var state: HTTP2SessionState {
+        @inline(__always)
+        _read { yield unsafe pointer.pointee }
+        @inline(__always)
+        _modify { yield unsafe &pointer.pointee }
+    }
+}
+
 // MARK: Callbacks
 
 /// Runs `body` with the state that a callback was given.
 @inline(__always)
 private func withState<Result>(
-    _ userData: UnsafeMutableRawPointer?, or missing: Result, _ body: (HTTP2SessionState) -> Result
+    _ userData: UnsafeMutableRawPointer?, or missing: Result, _ body: (inout HTTP2SessionState) -> Result
 ) -> Result {
     guard let userData = unsafe userData else { return missing }
-    return unsafe Unmanaged<HTTP2SessionState>.fromOpaque(userData)._withUnsafeGuaranteedRef { body($0) }
+    return unsafe body(&userData.assumingMemoryBound(to: HTTP2SessionState.self).pointee)
 }
 
 extension Nghttp2Session {
@@ -309,7 +351,7 @@ extension Nghttp2Session {
         unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, userData in
             guard let frame = unsafe frame else { return 0 }
             return unsafe withState(userData, or: 0) { state in
-                unsafe Nghttp2Session.frameSent(frame, state)
+                unsafe Nghttp2Session.frameSent(frame, &state)
                 return 0
             }
         }
@@ -373,13 +415,13 @@ extension Nghttp2Session {
         unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, userData in
             guard let frame = unsafe frame else { return 0 }
             return unsafe withState(userData, or: 0) { state in
-                unsafe Nghttp2Session.frameReceived(frame, state)
+                unsafe Nghttp2Session.frameReceived(frame, &state)
                 return 0
             }
         }
     }
 
-    private static func frameReceived(_ frame: UnsafePointer<nghttp2_frame>, _ state: HTTP2SessionState) {
+    private static func frameReceived(_ frame: UnsafePointer<nghttp2_frame>, _ state: inout HTTP2SessionState) {
         let header = unsafe frame.pointee.hd
         let id = HTTP2StreamID(header.stream_id)
         let ends = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
@@ -400,7 +442,7 @@ extension Nghttp2Session {
         }
     }
 
-    private static func frameSent(_ frame: UnsafePointer<nghttp2_frame>, _ state: HTTP2SessionState) {
+    private static func frameSent(_ frame: UnsafePointer<nghttp2_frame>, _ state: inout HTTP2SessionState) {
         let header = unsafe frame.pointee.hd
         let id = HTTP2StreamID(header.stream_id)
         let ends = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0

@@ -59,7 +59,8 @@ struct OutboundFieldLines {
 
     private static func isNeverIndexed(_ known: KnownField, valueCount: Int) -> Bool {
         switch known {
-        case .authorization, .proxyAuthorization, .setCookie, .idempotencyKey, .authenticationInfo: true
+        case .authorization, .proxyAuthorization, .setCookie, .authenticationInfo: true
+        case .idempotencyKey, .xRequestID, .traceparent: true
         // A short one can be guessed octet by octet from what it compresses to.
         case .cookie: valueCount < 20
         default: false

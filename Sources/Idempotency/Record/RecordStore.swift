@@ -164,7 +164,8 @@ package enum StoreRefusal: Sendable, Equatable {
     case diskFull
     /// An input or output error; the store serves nothing until it is reopened.
     case failed
-    /// The record that stands there does not pass its checksum; it is never served and never run again.
+    /// The record that stands there does not pass its checksum, or is sealed under a key that is missing; it is never
+    /// served and never run again.
     case corrupt
     case closing
 }
@@ -268,6 +269,8 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitFailures: UInt64 = 0
     package var syncFailures: UInt64 = 0
     package var corruptRecords: UInt64 = 0
+    /// Refusals because the key of a record is missing.
+    package var unreadableRecords: UInt64 = 0
     package var expired: UInt64 = 0
     package var refusedFull: UInt64 = 0
     /// Sum over all commits.

@@ -45,7 +45,14 @@ extension Exchange {
         sending = .streaming
         if isCovered {
             sendCollectedBody(upstream)
-        } else if hasRequestEnded || head.framing == .none {
+            return
+        }
+        if !body.isEmpty {
+            // Collected before it was known that the request passes through.
+            upstream.sendBody(body.span)
+            body.removeAll()
+        }
+        if hasRequestEnded || head.framing == .none {
             endForwarding()
         } else {
             upstream.deadline = .never
@@ -62,7 +69,7 @@ extension Exchange {
     /// Nothing follows the request's head towards the service.
     var sendsHeadOnly: Bool {
         guard trailerLines.isEmpty else { return false }
-        return isCovered ? body.isEmpty : hasRequestEnded && bodyBytesReceived == 0 || head.framing == .none
+        return isCovered ? body.isEmpty : body.isEmpty && (hasRequestEnded && bodyBytesReceived == 0 || head.framing == .none)
     }
 
     private func sendCollectedBody(_ upstream: Upstream) {

@@ -189,6 +189,23 @@ extension Exchange {
             return
         }
         body.append(octets)
+        if isGRPC, claim == nil, attempt == nil, holdsSecondGRPCMessage { passStreamingCall() }
+    }
+
+    /// gRPC over HTTP/2: a message is a flag, four octets of length and its content. A unary call has one.
+    private var holdsSecondGRPCMessage: Bool {
+        guard body.count > 5 else { return false }
+        let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
+        return body.count > 5 + length
+    }
+
+    /// A call that streams its messages cannot be told from its repeats before it ends: it passes untouched, with what
+    /// was collected of it first. The same call always takes this way, whatever its timing.
+    private func passStreamingCall() {
+        timeline.outcome = .bypassed
+        isCovered = false
+        pending = nil
+        startForwarding()
     }
 
     /// Takes from the budget for buffered bodies; given back when the exchange ends.

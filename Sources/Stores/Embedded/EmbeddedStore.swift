@@ -11,8 +11,13 @@ package final class EmbeddedStore: RecordStore {
     /// The latest time a record can expire at; an id has 39 bits for its second.
     static let timeMax: UInt64 = (1 << 39) * 1000 - 1
 
+    private struct NewKeys {
+        var ring: KeyRing?
+    }
+
     private struct Inbox {
         var requests: [StoreRequest] = []
+        var newKeys: NewKeys?
         /// A drain is queued or running.
         var isScheduled = false
         var isClosed = false
@@ -56,6 +61,16 @@ package final class EmbeddedStore: RecordStore {
         marks.markSent(slot: claim.markSlot, epoch: claim.epoch)
     }
 
+    /// The keys from here on: the first seals what is submitted next, all of them open. Nil: none. Any thread.
+    package func setKeyRing(_ ring: KeyRing?) {
+        let mustSchedule = inbox.withLock { inbox in
+            inbox.newKeys = NewKeys(ring: ring)
+            defer { inbox.isScheduled = true }
+            return !inbox.isScheduled
+        }
+        if mustSchedule { queue.async { self.drain() } }
+    }
+
     /// As of the last batch.
     package var statistics: StoreStatistics {
         figures.withLock { $0 }
@@ -90,6 +105,8 @@ package final class EmbeddedStore: RecordStore {
             usleep(commitDelayMicroseconds)
             core.handle(
                 inbox.withLock { inbox in
+                    // These may be meant for the new keys.
+                    guard inbox.newKeys == nil else { return [] }
                     let more = inbox.requests
                     inbox.requests = []
                     return more
@@ -99,17 +116,18 @@ package final class EmbeddedStore: RecordStore {
         if !core.listings.isEmpty { takeListingStep() }
     }
 
-    /// What was submitted; nil, and no longer scheduled, when that is nothing.
+    /// What was submitted; nil, and no longer scheduled, when that is nothing. New keys take effect before it.
     private func take() -> [StoreRequest]? {
-        inbox.withLock { inbox in
-            guard !inbox.requests.isEmpty else {
+        let (requests, newKeys) = inbox.withLock { inbox -> ([StoreRequest]?, NewKeys?) in
+            let newKeys = exchange(&inbox.newKeys, with: nil)
+            guard !inbox.requests.isEmpty || newKeys != nil else {
                 inbox.isScheduled = false
-                return nil
+                return (nil, nil)
             }
-            var requests: [StoreRequest] = []
-            swap(&requests, &inbox.requests)
-            return requests
+            return (exchange(&inbox.requests, with: []), newKeys)
         }
+        if let newKeys { core.value.setKeyRing(newKeys.ring) }
+        return requests
     }
 
     // MARK: Upkeep

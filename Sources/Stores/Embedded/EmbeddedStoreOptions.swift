@@ -1,3 +1,5 @@
+package import Idempotency
+
 /// How an embedded store is set up.
 package struct EmbeddedStoreOptions: Sendable {
     /// The store's directory, created with mode 0700 if its parent exists.
@@ -15,6 +17,10 @@ package struct EmbeddedStoreOptions: Sendable {
     /// Connections that read the records at the start.
     package var scanConnections = 2
     package var clock: StoreClock?
+    /// Seals records at rest; nil: they are written plain. What stands plain stays readable with keys too.
+    package var keyRing: KeyRing?
+    /// Called on the storage queue, which it must not hold up.
+    package var report: (@Sendable (EmbeddedStoreNotice) -> Void)?
     /// Replaces the kernel's boot id, 16 octets (tests).
     package var bootID: [UInt8]?
 

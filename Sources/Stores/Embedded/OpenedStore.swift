@@ -7,12 +7,18 @@ struct OpenedStore: ~Copyable {
     let owner: UInt64
     let marks: SendMarks
     let engine: SQLiteEngine
+    let sealer: RecordSealer?
     let index: RecordIndex
     let unknowns: Int
     /// The highest id in use; 0 = none.
     let lastID: UInt64
 
     init(options: EmbeddedStoreOptions) throws(StoreOpenError) {
+        var sealer: RecordSealer?
+        if let ring = options.keyRing {
+            guard let cipher = RecordSealer(ring) else { throw .cipherUnavailable }
+            sealer = cipher
+        }
         let directory = try StoreDirectory(path: options.directory)
         try directory.prepareDatabase()
         let database = directory.database
@@ -20,7 +26,7 @@ struct OpenedStore: ~Copyable {
         // Without a boot id nothing can be proven about marks, which a random one brings about.
         let bootID = options.bootID ?? readBootID() ?? (0..<16).map { _ in UInt8.random(in: 0...255) }
         do throws(StorageError) {
-            try engine.makeExclusive()
+            try engine.takeOver()
             let remains = SendMarks.Remains(path: directory.marks, bootID: bootID)
             try Self.resolve(&scan, remains, engine)
             try engine.checkpointAll()
@@ -36,7 +42,12 @@ struct OpenedStore: ~Copyable {
         self.clock = options.clock ?? .anchored()
         self.owner = owner
         self.marks = marks
+        engine.sealer = sealer
         self.engine = engine
+        self.sealer = sealer
+        for (keyID, rows) in scan.sealedRows where sealer?.holds(keyID) != true {
+            options.report?(.keyMissing(keyID, records: rows))
+        }
         index = scan.index
         unknowns = scan.unknowns
         lastID = scan.lastID
@@ -70,10 +81,7 @@ struct OpenedStore: ~Copyable {
                 operations.append(.remove(id: row.id))
                 scan.index.remove(hash: row.key.indexHash, id: row.id)
             case .sent, .other, .notStored:
-                var amended = row
-                amended.state = .unknown
-                amended.cause = mark == .notStored ? .notStored : .ownerDied
-                operations.append(.update(amended))
+                operations.append(.orphan(id: row.id, cause: mark == .notStored ? .notStored : .ownerDied))
                 scan.unknowns += 1
             }
         }

@@ -8,7 +8,7 @@ extension RecordRow {
             case .inFlight: .inFlight
             case .completed: .completed
             case .tombstone: .tombstone
-            // A row without its cause does not pass `init(id:octets:)`.
+            // A row without its cause does not pass `stored(id:octets:sealer:)`.
             case .unknown: .unknown(cause ?? .ownerDied)
             }
         return RecordMachine(
@@ -27,7 +27,7 @@ extension RecordRow {
 
     /// The octets that stand beside the row for this outcome, if any; notes its status and size in the row. Throws when
     /// the outcome cannot be represented.
-    mutating func encode(_ outcome: borrowing Outcome) throws(RecordCodingError) -> [UInt8]? {
+    mutating func encode(_ outcome: borrowing Outcome, isSealed: Bool) throws(RecordCodingError) -> [UInt8]? {
         var octets: [UInt8] = []
         switch outcome {
         case .answered(let answer):
@@ -41,6 +41,7 @@ extension RecordRow {
         case .unknown, .released:
             return nil
         }
+        isAnswerSealed = isSealed
         return octets
     }
 }

@@ -18,10 +18,12 @@ package import Idempotency
 ///     88     8  expires at, the same
 ///     96     8  octets of the answer's body
 ///    104     4  send mark slot
-///    108     4  0
+///    108     1  1 = the answer beside the row is sealed
+///    109     3  0
 ///    112     n  the route's name
 ///  112+n     8  checksum over the row's id and everything before
 /// ```
+/// Layout version 2 has its private octets sealed (RecordRow+Sealing).
 package struct RecordRow: Sendable, Equatable {
     /// Seconds of the expiry « 24 | sequence. Also the claim's epoch.
     package var id: UInt64
@@ -37,11 +39,13 @@ package struct RecordRow: Sendable, Equatable {
     package var claimedAtMilliseconds: UInt64
     package var expiresAtMilliseconds: UInt64
     package var bodyBytes: UInt64 = 0
+    /// The answer is stored sealed; a plain one in its place was put there by somebody else.
+    package var isAnswerSealed = false
     package var markSlot: UInt32
     package var route: String
 
     static let fixedBytes = 112
-    static let bytesMax = fixedBytes + 255 + 8
+    static let bytesMax = fixedBytes + 255 + sealBytes + 8
 
     var claim: ClaimReference {
         ClaimReference(key: key, epoch: id, markSlot: markSlot)
@@ -56,8 +60,15 @@ package struct RecordRow: Sendable, Equatable {
 }
 
 extension RecordRow {
-    /// Writes the row at `target`, which has room for `bytesMax`; returns its size.
-    func encode(to target: UnsafeMutableRawPointer) -> Int {
+    /// Writes the row at `target`, which has room for `bytesMax`, sealed if there is a sealer; returns its size.
+    func encode(to target: UnsafeMutableRawPointer, sealer: RecordSealer?) throws(StorageError) -> Int {
+        var end = encodeFields(to: target)
+        if let sealer { end = try seal(target, end: end, with: sealer) }
+        Self.storeChecksum(target, end: end, id: id)
+        return end + 8
+    }
+
+    private func encodeFields(to target: UnsafeMutableRawPointer) -> Int {
         var route = route
         let routeBytes = route.withUTF8 { octets in
             let count = min(octets.count, 255)
@@ -79,18 +90,40 @@ extension RecordRow {
         target.storeBytes(of: expiresAtMilliseconds.littleEndian, toByteOffset: 88, as: UInt64.self)
         target.storeBytes(of: bodyBytes.littleEndian, toByteOffset: 96, as: UInt64.self)
         target.storeBytes(of: markSlot.littleEndian, toByteOffset: 104, as: UInt32.self)
-        target.storeBytes(of: 0, toByteOffset: 108, as: UInt32.self)
-        let end = Self.fixedBytes + routeBytes
-        let checksum = RowChecksum.of(UnsafeRawBufferPointer(start: target, count: end), id: id)
-        target.storeBytes(of: checksum.littleEndian, toByteOffset: end, as: UInt64.self)
-        return end + 8
+        target.storeBytes(of: (isAnswerSealed ? 1 : 0 as UInt32).littleEndian, toByteOffset: 108, as: UInt32.self)
+        return Self.fixedBytes + routeBytes
     }
 
-    /// Nil when the octets are not a whole row of this id.
-    init?(id: UInt64, octets: UnsafeRawBufferPointer) {
-        guard Self.isWhole(id: id, octets: octets),
-            let state = RecordState(rawValue: octets[1]), let kind = Claim.Kind(rawValue: octets[2])
-        else { return nil }
+    private static func storeChecksum(_ target: UnsafeMutableRawPointer, end: Int, id: UInt64) {
+        let checksum = RowChecksum.of(UnsafeRawBufferPointer(start: target, count: end), id: id)
+        target.storeBytes(of: checksum.littleEndian, toByteOffset: end, as: UInt64.self)
+    }
+
+    /// What a stored row is worth.
+    static func stored(id: UInt64, octets: UnsafeRawBufferPointer, sealer: RecordSealer?) -> StoredRow {
+        guard isWhole(id: id, octets: octets) else { return .corrupt(id: id) }
+        guard octets[0] == 2 else {
+            return RecordRow(id: id, fields: octets).map { .row($0) } ?? .corrupt(id: id)
+        }
+        return withUnsafeTemporaryAllocation(byteCount: octets.count, alignment: 8) { copy in
+            copy.copyMemory(from: octets)
+            var failure: SealError?
+            do throws(SealError) {
+                try open(copy, id: id, key: digest(octets, at: 8), with: sealer)
+            } catch {
+                erasePrivateParts(copy.baseAddress!)
+                failure = error
+            }
+            guard let row = RecordRow(id: id, fields: UnsafeRawBufferPointer(copy)) else { return .corrupt(id: id) }
+            return failure.map { .unreadable(row, $0) } ?? .row(row)
+        }
+    }
+
+    /// Of a whole row of version 1, or one that was opened.
+    private init?(id: UInt64, fields octets: UnsafeRawBufferPointer) {
+        guard let state = RecordState(rawValue: octets[1]), let kind = Claim.Kind(rawValue: octets[2]) else {
+            return nil
+        }
         let cause = UnknownCause(rawValue: octets[3])
         guard (cause != nil) == (state == .unknown) else { return nil }
         self.init(
@@ -99,26 +132,58 @@ extension RecordRow {
             status: UInt16(littleEndian: octets.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
             owner: Self.word(octets, at: 72), claimedAtMilliseconds: Self.word(octets, at: 80),
             expiresAtMilliseconds: Self.word(octets, at: 88), bodyBytes: Self.word(octets, at: 96),
+            isAnswerSealed: octets[108] == 1,
             markSlot: UInt32(littleEndian: octets.loadUnaligned(fromByteOffset: 104, as: UInt32.self)),
             route: String(decoding: octets[Self.fixedBytes..<Self.fixedBytes + Int(octets[5])], as: UTF8.self))
     }
 
-    /// What the index needs of a row, without building it.
+    /// What the index needs of a row, without building or opening it.
     struct Head {
         var keyHash: UInt64
         var state: RecordState
+        /// Nil = not sealed.
+        var keyID: KeyRing.KeyID?
     }
 
     /// Nil when the octets are not a whole row of this id.
     static func head(id: UInt64, octets: UnsafeRawBufferPointer) -> Head? {
         guard isWhole(id: id, octets: octets), let state = RecordState(rawValue: octets[1]) else { return nil }
-        return Head(keyHash: UInt64(bigEndian: octets.loadUnaligned(fromByteOffset: 8, as: UInt64.self)), state: state)
+        return Head(
+            keyHash: UInt64(bigEndian: octets.loadUnaligned(fromByteOffset: 8, as: UInt64.self)), state: state,
+            keyID: octets[0] == 2 ? keyID(octets) : nil)
+    }
+
+    /// What a start asks of a row that says in flight; all of it stands clear.
+    struct OpenClaim {
+        var id: UInt64
+        var key: RecordKey
+        var owner: UInt64
+        var markSlot: UInt32
+    }
+
+    /// Of a whole row.
+    static func openClaim(id: UInt64, octets: UnsafeRawBufferPointer) -> OpenClaim {
+        OpenClaim(
+            id: id, key: digest(octets, at: 8), owner: word(octets, at: 72),
+            markSlot: UInt32(littleEndian: octets.loadUnaligned(fromByteOffset: 104, as: UInt32.self)))
+    }
+
+    /// Writes a whole row at `target` as that of a claim without owner; what is sealed in it stays sealed. Returns its
+    /// size.
+    static func orphan(
+        id: UInt64, octets: UnsafeRawBufferPointer, cause: UnknownCause, to target: UnsafeMutableRawPointer
+    ) -> Int {
+        target.copyMemory(from: octets.baseAddress!, byteCount: octets.count)
+        target.storeBytes(of: RecordState.unknown.rawValue, toByteOffset: 1, as: UInt8.self)
+        target.storeBytes(of: cause.rawValue, toByteOffset: 3, as: UInt8.self)
+        storeChecksum(target, end: octets.count - 8, id: id)
+        return octets.count
     }
 
     private static func isWhole(id: UInt64, octets: UnsafeRawBufferPointer) -> Bool {
-        guard octets.count >= fixedBytes + 8, octets[0] == 1, octets.count == fixedBytes + 8 + Int(octets[5]) else {
-            return false
-        }
+        guard octets.count >= fixedBytes + 8, octets[0] == 1 || octets[0] == 2,
+            octets.count == fixedBytes + Int(octets[5]) + (octets[0] == 2 ? sealBytes : 0) + 8
+        else { return false }
         let end = octets.count - 8
         return word(octets, at: end) == RowChecksum.of(UnsafeRawBufferPointer(rebasing: octets[..<end]), id: id)
     }

@@ -7,9 +7,11 @@ struct RecordScan {
     var index = RecordIndex()
     var unknowns = 0
     /// Rows that say in flight.
-    var open: [RecordRow] = []
+    var open: [RecordRow.OpenClaim] = []
     var corruptRows = 0
     var lastID: UInt64 = 0
+    /// Rows sealed under each key.
+    var sealedRows: [KeyRing.KeyID: Int] = [:]
 
     /// Id ranges per connection: records cluster by retention, so many small ranges share the work evenly.
     private static let rangesPerConnection: UInt64 = 64
@@ -62,9 +64,10 @@ struct RecordScan {
     /// Rows read by one connection before they are merged.
     private struct Block {
         var entries: [(hash: UInt64, id: UInt64)] = []
-        var open: [RecordRow] = []
+        var open: [RecordRow.OpenClaim] = []
         var unknowns = 0
         var corruptRows = 0
+        var sealedRows: [KeyRing.KeyID: Int] = [:]
     }
 
     private struct Reader: ~Copyable {
@@ -93,7 +96,8 @@ struct RecordScan {
                 }
                 block.entries.append((head.keyHash, id))
                 if head.state == .unknown { block.unknowns += 1 }
-                if head.state == .inFlight, let row = RecordRow(id: id, octets: octets) { block.open.append(row) }
+                if let keyID = head.keyID { block.sealedRows[keyID, default: 0] += 1 }
+                if head.state == .inFlight { block.open.append(RecordRow.openClaim(id: id, octets: octets)) }
                 if block.entries.count == RecordScan.blockRows { merge(&block, into: shared) }
             }
             merge(&block, into: shared)
@@ -108,11 +112,13 @@ struct RecordScan {
                 state.scan.open += block.open
                 state.scan.unknowns += block.unknowns
                 state.scan.corruptRows += block.corruptRows
+                for (keyID, rows) in block.sealedRows { state.scan.sealedRows[keyID, default: 0] += rows }
             }
             block.entries.removeAll(keepingCapacity: true)
             block.open.removeAll()
             block.unknowns = 0
             block.corruptRows = 0
+            block.sealedRows.removeAll(keepingCapacity: true)
         }
     }
 }

@@ -132,6 +132,7 @@ extension StorageError {
         case .idTaken(let id): "row \(id) exists already"
         case .failed(let code, _): String(cString: sqlite3_errstr(code)) + " (SQLite \(code))"
         case .corruptRows(let count): "\(count) corrupt records"
+        case .sealing: "the cipher failed"
         }
     }
 }

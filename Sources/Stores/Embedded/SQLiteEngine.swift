@@ -7,12 +7,13 @@ internal import Transport
 ///
 /// ```
 /// rec (id INTEGER PRIMARY KEY, row BLOB)       RecordRow
-/// resp(id INTEGER PRIMARY KEY, answer BLOB)    RecordCoding, written with the outcome
+/// resp(id INTEGER PRIMARY KEY, answer BLOB)    RecordCoding, sealed or plain, written with the outcome
 /// ```
 /// One connection does all writes and checkpoints (SQLite 3.40.1 can lose a reset of the log otherwise).
 final class SQLiteEngine: StorageEngine {
     static let applicationID: UInt32 = 0x4F47_5253
-    static let formatVersion: UInt32 = 1
+    /// 2: rows and answers can be sealed.
+    static let formatVersion: UInt32 = 2
     static let pageBytes = 4096
     /// Pages in the log after which it is copied into the database.
     private static let checkpointPages = 1000
@@ -33,6 +34,7 @@ final class SQLiteEngine: StorageEngine {
     private let pageCount: SQLiteStatement
     private let freePageCount: SQLiteStatement
 
+    var sealer: RecordSealer?
     private let rowBuffer = UnsafeMutableRawPointer.allocate(byteCount: RecordRow.bytesMax, alignment: 8)
     /// Written by the log hook.
     private let logPages = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
@@ -76,9 +78,12 @@ final class SQLiteEngine: StorageEngine {
         logPages.deallocate()
     }
 
-    /// Keeps every other connection out from here on, which also saves the locks of each transaction.
-    func makeExclusive() throws(StorageError) {
+    /// Keeps every other connection out from here on, which also saves the locks of each transaction, and brings an
+    /// earlier format up to this one.
+    func takeOver() throws(StorageError) {
         try connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        guard try connection.integer("PRAGMA user_version") < Self.formatVersion else { return }
+        try connection.execute("PRAGMA user_version=\(Self.formatVersion)")
     }
 
     /// Copies the whole log into the database and syncs both: what was readable before is durable afterwards.
@@ -134,13 +139,18 @@ final class SQLiteEngine: StorageEngine {
             }
         case .update(let row):
             try bindAndRun(updateRow, row)
-        case .insertAnswer(let id, let octets):
+        case .orphan(let id, let cause):
+            selectRow.bind(1, id)
+            guard try selectRow.step(connection) else { return }
+            let size = RecordRow.orphan(id: id, octets: selectRow.octets(0), cause: cause, to: rowBuffer)
+            selectRow.reset()
+            updateRow.bind(1, id)
+            updateRow.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))
+            try updateRow.run(connection)
+        case .insertAnswer(let id, let key, let octets):
+            let stored = try seal(octets, RecordSealer.Place(kind: .answer, key: key, epoch: id))
             insertAnswer.bind(1, id)
-            let result = octets.withUnsafeBytes { (octets) -> Result<Void, StorageError> in
-                insertAnswer.bind(2, octets: octets)
-                return Result { () throws(StorageError) in try insertAnswer.run(connection) }
-            }
-            try result.get()
+            try bindAndRun(insertAnswer, 2, stored)
         case .remove(let id):
             removeRow.bind(1, id)
             try removeRow.run(connection)
@@ -157,25 +167,49 @@ final class SQLiteEngine: StorageEngine {
     }
 
     private func bindAndRun(_ statement: borrowing SQLiteStatement, _ row: RecordRow) throws(StorageError) {
-        let size = row.encode(to: rowBuffer)
+        let size = try row.encode(to: rowBuffer, sealer: sealer)
         statement.bind(1, row.id)
         statement.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))
         try statement.run(connection)
+    }
+
+    private func bindAndRun(_ statement: borrowing SQLiteStatement, _ index: Int32, _ octets: [UInt8])
+        throws(StorageError)
+    {
+        let result = octets.withUnsafeBytes { (octets) -> Result<Void, StorageError> in
+            statement.bind(index, octets: octets)
+            return Result { () throws(StorageError) in try statement.run(connection) }
+        }
+        try result.get()
+    }
+
+    private func seal(_ octets: [UInt8], _ place: RecordSealer.Place) throws(StorageError) -> [UInt8] {
+        guard let sealer else { return octets }
+        let result = octets.withUnsafeBytes { (octets) -> Result<[UInt8], StorageError> in
+            Result { () throws(StorageError) in try sealer.sealed(octets, place) }
+        }
+        return try result.get()
     }
 
     func read(_ id: UInt64) throws(StorageError) -> StoredRow {
         selectRow.bind(1, id)
         guard try selectRow.step(connection) else { return .absent }
         defer { selectRow.reset() }
-        guard let row = RecordRow(id: id, octets: selectRow.octets(0)) else { return .corrupt(id: id) }
-        return .row(row)
+        return RecordRow.stored(id: id, octets: selectRow.octets(0), sealer: sealer)
     }
 
-    func readAnswer(_ id: UInt64) throws(StorageError) -> [UInt8]? {
-        selectAnswer.bind(1, id)
-        guard try selectAnswer.step(connection) else { return nil }
+    func readAnswer(of row: RecordRow) throws(StorageError) -> StoredAnswer {
+        selectAnswer.bind(1, row.id)
+        guard try selectAnswer.step(connection) else { return .absent }
         defer { selectAnswer.reset() }
-        return [UInt8](selectAnswer.octets(0))
+        let stored = selectAnswer.octets(0)
+        guard row.isAnswerSealed || RecordSealer.isSealed(stored) else { return .octets([UInt8](stored)) }
+        do throws(SealError) {
+            let place = RecordSealer.Place(kind: .answer, key: row.key, epoch: row.id)
+            return .octets(try RecordSealer.opened(stored, place, sealer))
+        } catch {
+            return .unreadable(error)
+        }
     }
 
     func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow] {
@@ -185,11 +219,7 @@ final class SQLiteEngine: StorageEngine {
         selectRows.bind(3, UInt64(countMax))
         while try selectRows.step(connection) {
             let id = selectRows.integer(0)
-            if let row = RecordRow(id: id, octets: selectRows.octets(1)) {
-                rows.append(.row(row))
-            } else {
-                rows.append(.corrupt(id: id))
-            }
+            rows.append(RecordRow.stored(id: id, octets: selectRows.octets(1), sealer: sealer))
         }
         return rows
     }

@@ -67,7 +67,9 @@ extension StorageCore {
         case .outcome(let running, let pending):
             if let row = pending.row {
                 operations.append(.update(row))
-                if let octets = pending.octets { operations.append(.insertAnswer(id: row.id, octets: octets)) }
+                if let octets = pending.octets {
+                    operations.append(.insertAnswer(id: row.id, key: row.key, octets: octets))
+                }
             } else {
                 operations.append(.remove(id: running.row.id))
             }
@@ -76,7 +78,7 @@ extension StorageCore {
         case .amend(let from, let to, _, let octets, let reply):
             if let to {
                 operations.append(.update(to))
-                if let octets { operations.append(.insertAnswer(id: to.id, octets: octets)) }
+                if let octets { operations.append(.insertAnswer(id: to.id, key: to.key, octets: octets)) }
             } else {
                 operations.append(.remove(id: from.id))
             }
@@ -253,7 +255,7 @@ extension StorageCore {
         for operation in operations {
             switch operation {
             case .insert: figures.bytesUsed += 160
-            case .insertAnswer(_, let octets): figures.bytesUsed += UInt64(octets.count)
+            case .insertAnswer(_, _, let octets): figures.bytesUsed += UInt64(octets.count)
             default: break
             }
         }

@@ -21,7 +21,7 @@ extension StorageCore {
         commitChanges()
         guard engine != nil else { return refuse(address, .failed) }
         if let key = filter.key {
-            let row = open[key]?.row ?? standingRow(key)
+            let row = open[key]?.row ?? clearRow(key)?.row
             let summaries = row.flatMap { summary(of: $0, filter) }.map { [$0] } ?? []
             return outbox.add(address, .listed(summaries))
         }
@@ -39,7 +39,8 @@ extension StorageCore {
         now = clock.milliseconds()
         do throws(StorageError) {
             let rows = try engine.rows(from: listing.cursor, to: .max >> 1, countMax: EmbeddedLimits.listStepMax)
-            for case .row(let row) in rows {
+            for stored in rows {
+                guard let row = stored.clearRow else { continue }
                 if let summary = summary(of: current(row), listing.filter) { listing.found.append(summary) }
             }
             listing.keepOldest()
@@ -75,7 +76,8 @@ extension StorageCore {
     func handleResolve(_ key: RecordKey, _ resolution: Resolution, _ address: ReplyAddress) {
         commitChanges()
         guard engine != nil else { return outbox.add(address, .resolved(.failed(.failed))) }
-        guard let row = open[key]?.row ?? standingRow(key) else {
+        let running = open[key].map { (row: $0.row, isReadable: true) }
+        guard let (row, isReadable) = running ?? clearRow(key) else {
             return outbox.add(address, .resolved(engine == nil ? .failed(.failed) : .notFound))
         }
         var machine = open[key]?.machine ?? row.machine
@@ -85,6 +87,8 @@ extension StorageCore {
         case .forgotten: amend(from: row, to: nil, reply: .resolved(address))
         case .answered:
             guard case .answer(let answer) = resolution else { return }
+            // Its fingerprint would be lost.
+            guard isReadable else { return outbox.add(address, .resolved(.failed(.corrupt))) }
             var amended = row
             amended.take(machine)
             amend(from: row, to: amended, outcome: .answered(answer), reply: .resolved(address))
@@ -92,10 +96,29 @@ extension StorageCore {
     }
 }
 
+extension StorageCore {
+    /// The record under a key as far as it stands clear.
+    private func clearRow(_ key: RecordKey) -> (row: RecordRow, isReadable: Bool)? {
+        switch standing(key) {
+        case .row(let row): (row, true)
+        case .unreadable(let row, _): (row, false)
+        case .absent, .corrupt, .failed: nil
+        }
+    }
+}
+
 extension StoredRow {
+    /// Nil where nothing of the row can be believed.
+    var clearRow: RecordRow? {
+        switch self {
+        case .row(let row), .unreadable(let row, _): row
+        case .corrupt, .absent: nil
+        }
+    }
+
     var id: UInt64? {
         switch self {
-        case .row(let row): row.id
+        case .row(let row), .unreadable(let row, _): row.id
         case .corrupt(let id): id
         case .absent: nil
         }

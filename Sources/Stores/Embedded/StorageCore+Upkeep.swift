@@ -18,7 +18,7 @@ extension StorageCore {
                 guard let id = row.id else { continue }
                 expiryCursor = id + 1
                 // A corrupt row stays: its key is unknown, and must not look absent.
-                guard case .row(let row) = row else { continue }
+                guard let row = row.clearRow else { continue }
                 // A claim never expires while its owner runs.
                 if open[row.key]?.row.id == id { continue }
                 ids.append(id)
@@ -67,7 +67,8 @@ extension StorageCore {
         do {
             let (engine, scan) = try OpenedStore.openEngine(database, connections: options.scanConnections)
             do throws(StorageError) {
-                try engine.makeExclusive()
+                engine.sealer = sealer
+                try engine.takeOver()
                 // Syncs what was readable before: a sync that failed once may have lied since.
                 try engine.checkpointAll()
                 try reconcile(scan, engine)

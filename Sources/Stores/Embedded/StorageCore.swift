@@ -22,6 +22,10 @@ final class StorageCore {
 
     /// Nil while the store is down.
     var engine: (any StorageEngine)?
+    /// Nil: records are written plain. The engine has the same.
+    var sealer: RecordSealer?
+    /// Keys that records need and the ring has not, as far as they were reported.
+    var missingKeys: Set<KeyRing.KeyID> = []
     @exclusivity(unchecked) var index = RecordIndex()
     @exclusivity(unchecked) var cache: RecordCache
     @exclusivity(unchecked) var open: [RecordKey: OpenClaim] = [:]
@@ -52,6 +56,7 @@ final class StorageCore {
         marks = opened.marks
         index = opened.index
         engine = opened.engine
+        sealer = opened.sealer
         sequence = UInt32(truncatingIfNeeded: opened.lastID & 0xFF_FFFF)
         takenThroughSecond = opened.lastID >> 24
         figures.unknowns = opened.unknowns
@@ -155,6 +160,9 @@ final class StorageCore {
         switch findRow(claim.key) {
         case .absent: decide(claim, address, standing: nil, isWaiting: isWaiting)
         case .row(let row): decide(claim, address, standing: row, isWaiting: isWaiting)
+        case .unreadable(let row, let error):
+            guard row.machine.hasExpired(now) else { return refuseUnreadable(claim.key, error, address) }
+            decide(claim, address, standing: row, isWaiting: isWaiting)
         case .corrupt: refuse(address, .corrupt)
         case .failed: refuse(address, .failed)
         }
@@ -197,28 +205,6 @@ final class StorageCore {
         case .mismatch: outbox.add(address, .mismatch)
         case .unknown(let cause): outbox.add(address, .unknown(cause))
         case .replay, .notKept: if let row { replay(row, address) }
-        }
-    }
-
-    private func replay(_ row: RecordRow, _ address: ReplyAddress) {
-        if let answer = cache.answer(of: row.key, epoch: row.id) {
-            figures.replays &+= 1
-            return outbox.add(address, .recorded(answer, epoch: row.id))
-        }
-        guard let octets = readAnswer(row.id) else { return refuse(address, engine == nil ? .failed : .corrupt) }
-        do throws(RecordCodingError) {
-            switch (row.state, try RecordCoding.decode(octets.span, key: row.key, epoch: row.id)) {
-            case (.completed, .answered(let answer)):
-                figures.replays &+= 1
-                cache.insert(RecordCache.Entry(row: row, answer: answer))
-                outbox.add(address, .recorded(answer, epoch: row.id))
-            case (.tombstone, .notKept(let tombstone)):
-                outbox.add(address, .notKept(tombstone))
-            default:
-                refuse(address, .corrupt)
-            }
-        } catch {
-            refuse(address, .corrupt)
         }
     }
 
@@ -302,7 +288,7 @@ final class StorageCore {
             settled.take(running.machine)
             pending.waiters = waiters
             do throws(RecordCodingError) {
-                pending.octets = try settled.encode(outcome)
+                pending.octets = try settled.encode(outcome, isSealed: sealer != nil)
             } catch {
                 return hold(running, pending, .failed)
             }
@@ -317,8 +303,12 @@ final class StorageCore {
     /// The answer of a claim whose outcome was given as unknown.
     private func completeLate(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
         guard engine != nil else { return outbox.add(address, .stored(.failed(.failed))) }
-        guard let row = standingRow(reference.key), row.state == .unknown else {
-            return outbox.add(address, .stored(engine == nil ? .failed(.failed) : .stale))
+        let row: RecordRow
+        switch standing(reference.key) {
+        case .row(let found) where found.state == .unknown: row = found
+        case .row, .absent: return outbox.add(address, .stored(.stale))
+        case .unreadable, .corrupt: return outbox.add(address, .stored(.failed(.corrupt)))
+        case .failed: return outbox.add(address, .stored(.failed(.failed)))
         }
         var machine = row.machine
         let action = machine.complete(
@@ -342,7 +332,7 @@ final class StorageCore {
         if let outcome {
             if case .answered(let recorded) = outcome { answer = recorded }
             do throws(RecordCodingError) {
-                octets = try to?.encode(outcome)
+                octets = try to?.encode(outcome, isSealed: sealer != nil)
             } catch {
                 return failed(.amend(from: from, to: to, answer: nil, octets: nil, reply: reply), .failed)
             }
@@ -365,62 +355,5 @@ final class StorageCore {
         var amended = row
         amended.take(machine)
         amend(from: row, to: amended, reply: .none)
-    }
-
-    // MARK: Reading
-
-    enum Found {
-        case row(RecordRow)
-        case absent
-        case corrupt
-        case failed
-    }
-
-    /// The record under a key that is not open: held in memory, cached, or read.
-    func standingRow(_ key: RecordKey) -> RecordRow? {
-        if let record = held[key] { return record.isFree ? nil : record.row }
-        if let row = cache.row(of: key) { return row }
-        if case .row(let row) = findRow(key) { return row }
-        return nil
-    }
-
-    func findRow(_ key: RecordKey) -> Found {
-        var found = Found.absent
-        index.forEach(hash: key.indexHash) { id in
-            switch readRow(id) {
-            case .row(let row):
-                // Equal hashes of different keys stand side by side.
-                guard row.key == key else { return false }
-                found = .row(row)
-            case .absent: found = .corrupt
-            case let other: found = other
-            }
-            return true
-        }
-        return found
-    }
-
-    private func readRow(_ id: UInt64) -> Found {
-        guard let engine else { return .failed }
-        do throws(StorageError) {
-            switch try engine.read(id) {
-            case .row(let row): return .row(row)
-            case .corrupt: return .corrupt
-            case .absent: return .absent
-            }
-        } catch {
-            fail(error)
-            return .failed
-        }
-    }
-
-    private func readAnswer(_ id: UInt64) -> [UInt8]? {
-        do throws(StorageError) {
-            return try engine?.readAnswer(id)
-        } catch {
-            // A damaged page holds back its own answers only; any other error stops the store.
-            if !error.isCorruption { fail(error) }
-            return nil
-        }
     }
 }

@@ -2,11 +2,13 @@ internal import Idempotency
 
 /// What makes records durable. Every call is on the storage queue. Row ids rise with the time of expiry.
 protocol StorageEngine: AnyObject {
+    /// Nil: what is written is written plain.
+    var sealer: RecordSealer? { get set }
     /// Applies all operations as one, or none. `isSynced`: survives a power cut when this returns.
     func commit(_ operations: [StorageOperation], isSynced: Bool) throws(StorageError)
     func read(_ id: UInt64) throws(StorageError) -> StoredRow
-    /// The octets of the answer or tombstone stored with `id`; nil when there is none.
-    func readAnswer(_ id: UInt64) throws(StorageError) -> [UInt8]?
+    /// The octets of the answer or tombstone that stands beside a row.
+    func readAnswer(of row: RecordRow) throws(StorageError) -> StoredAnswer
     /// The rows with `first ≤ id < end`, in the order of their ids, at most `countMax`.
     func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow]
     /// Work that may wait until the replies of a commit are out.
@@ -20,14 +22,24 @@ enum StorageOperation {
     /// The id may be taken; the commit then fails with `.idTaken`.
     case insert(RecordRow)
     case update(RecordRow)
-    case insertAnswer(id: UInt64, octets: [UInt8])
+    /// The claim in this row has lost its owner; nothing else of the row changes, whether it can be read or not.
+    case orphan(id: UInt64, cause: UnknownCause)
+    case insertAnswer(id: UInt64, key: RecordKey, octets: [UInt8])
     case remove(id: UInt64)
     case removeRange(ClosedRange<UInt64>)
 }
 
-enum StoredRow {
+enum StoredRow: Equatable {
     case row(RecordRow)
+    /// Sealed, and not opened: the fingerprint, status and size are zero.
+    case unreadable(RecordRow, SealError)
     case corrupt(id: UInt64)
+    case absent
+}
+
+enum StoredAnswer {
+    case octets([UInt8])
+    case unreadable(SealError)
     case absent
 }
 
@@ -39,6 +51,8 @@ enum StorageError: Error, Equatable {
     case failed(code: Int32, isSync: Bool)
     /// The scan found rows that do not pass their checksum.
     case corruptRows(Int)
+    /// The cipher failed, which it does for want of memory or randomness only.
+    case sealing
 }
 
 extension StorageError {

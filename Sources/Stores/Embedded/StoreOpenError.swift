@@ -15,6 +15,8 @@ package enum StoreOpenError: Error, Sendable, Equatable, CustomStringConvertible
     case logWithoutDatabase(path: String)
     case corruptRows(path: String, count: Int)
     case inputOutput(path: String, cause: String)
+    /// OpenSSL offers no AES-256-GCM, no memory or no randomness.
+    case cipherUnavailable
 
     /// One line.
     package var description: String {
@@ -33,6 +35,7 @@ package enum StoreOpenError: Error, Sendable, Equatable, CustomStringConvertible
         case .logWithoutDatabase(let path): "store: \(path) stands without its database"
         case .corruptRows(let path, let count): "store: \(path) has \(count) corrupt record\(count == 1 ? "" : "s")"
         case .inputOutput(let path, let cause): "store: \(path): \(cause)"
+        case .cipherUnavailable: "store: OpenSSL offers no AES-256-GCM"
         }
     }
 }

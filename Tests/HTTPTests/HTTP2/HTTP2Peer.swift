@@ -70,7 +70,7 @@ final class HTTP2Peer {
             told.append(.response(id, status: head.status, lines: lines(of: head.fields), head.framing))
         case .data(let id, let range):
             if consumes { session.consumed(id, range.count) }
-            let piece = String(decoding: octets[range], as: UTF8.self)
+            let piece = Self.text(octets[range])
             if case .data(id, let before)? = told.last {
                 told[told.count - 1] = .data(id, before + piece)
             } else {
@@ -92,13 +92,20 @@ final class HTTP2Peer {
         var output: [UInt8] = []
         HTTP1Serialiser.fieldLines(of: fields, to: &output)
         precondition(HTTP1Serialiser.areFieldLines(output.span))
-        return String(decoding: output, as: UTF8.self)
+        return Self.text(output[...])
     }
 
     private func text(_ octets: Span<UInt8>) -> String {
         var output: [UInt8] = []
         output.append(span: octets)
-        return String(decoding: output, as: UTF8.self)
+        return Self.text(output[...])
+    }
+
+    /// One character for each octet: no repair may hide a difference.
+    private static func text(_ octets: ArraySlice<UInt8>) -> String {
+        var text = String.UnicodeScalarView()
+        for octet in octets { text.append(Unicode.Scalar(octet)) }
+        return String(text)
     }
 
     /// Sends a request for a path of `example.com`.

@@ -8,14 +8,18 @@ final class SplittingRelay: Sendable {
     private let listener: PlainListener
     private let server: SocketAddress
     private let piece: @Sendable (Int) -> Int
-    /// What passed, towards the server and back, in pieces.
-    let upwards = Recorder<[UInt8]>()
-    let downwards = Recorder<[UInt8]>()
+    private let change: @Sendable (Bool, Int, inout [UInt8]) -> Void
 
     var address: SocketAddress { listener.address }
 
-    /// - Parameter piece: gives how many of the octets at hand go on at once.
-    init(to server: SocketAddress, piece: @escaping @Sendable (Int) -> Int) throws {
+    /// - Parameters:
+    ///   - piece: gives how many of the octets at hand go on at once.
+    ///   - change: may alter them, told whether they go to the server, and how many went before.
+    init(
+        to server: SocketAddress, piece: @escaping @Sendable (Int) -> Int,
+        change: @escaping @Sendable (_ isUpwards: Bool, _ position: Int, inout [UInt8]) -> Void = { _, _, _ in }
+    ) throws {
+        self.change = change
         listener = try PlainListener()
         self.server = server
         self.piece = piece
@@ -29,12 +33,13 @@ final class SplittingRelay: Sendable {
             }
             _ = cl_nodelay(client.descriptor)
             _ = cl_nodelay(target.descriptor)
-            startThread { [self] in pump(from: target, to: client, downwards) }
-            pump(from: client, to: target, upwards)
+            startThread { [self] in pump(from: target, to: client, isUpwards: false) }
+            pump(from: client, to: target, isUpwards: true)
         }
     }
 
-    private func pump(from source: BlockingSocket, to target: BlockingSocket, _ record: Recorder<[UInt8]>) {
+    private func pump(from source: BlockingSocket, to target: BlockingSocket, isUpwards: Bool) {
+        var position = 0
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(source.descriptor, &buffer, buffer.count, 0)
@@ -42,8 +47,9 @@ final class SplittingRelay: Sendable {
             var start = 0
             while start < count {
                 let n = min(max(1, piece(count - start)), count - start)
-                let octets = Array(buffer[start..<(start + n)])
-                record.append(octets)
+                var octets = Array(buffer[start..<(start + n)])
+                change(isUpwards, position, &octets)
+                position += n
                 guard (try? target.send(octets)) != nil else { return }
                 start += n
             }

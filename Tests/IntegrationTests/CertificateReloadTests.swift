@@ -1,0 +1,115 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Certificates that change while the proxy runs (C9, C10).
+@Suite(.blackBox) struct CertificateReloadTests {
+    /// Certificate files of its own, which a test replaces.
+    private struct Rotating {
+        let directory: String
+        var certificate: String { "\(directory)/current.pem" }
+        var key: String { "\(directory)/current.key" }
+
+        init() throws {
+            directory = try TestScope.current!.newDirectory()
+        }
+
+        /// As an administrator's tool does it: new files, moved over the old ones.
+        func put(_ new: TestCertificate) throws {
+            let files = try new.files
+            try put(files.certificate, files.key)
+        }
+
+        func put(_ newCertificate: String, _ newKey: String) throws {
+            for (source, target) in [(newKey, key), (newCertificate, certificate)] {
+                try FileManager.default.copyItem(atPath: source, toPath: target + ".new")
+                rename(target + ".new", target)
+            }
+        }
+
+        func proxy(_ upstream: ScriptedUpstream) throws -> ProxyProcess {
+            var configuration = ProxyConfiguration(upstream)
+            configuration.listen = "listen 127.0.0.1:0 { tls { certificate \(certificate); key \(key); } }"
+            return try ProxyProcess(configuration)
+        }
+    }
+
+    private func serial(_ proxy: ProxyProcess) throws -> String {
+        let output = try TLSTests.handshake(proxy.address)
+        return output.split(separator: "\n").first { $0.hasPrefix("subject=") }.map(String.init) ?? ""
+    }
+
+    @Test(
+        "C10 a new certificate is served after SIGHUP, and after a change of the files alone", arguments: [true, false])
+    func rotates(bySignal: Bool) throws {
+        let files = try Rotating()
+        try files.put(.server("first.test"))
+        let proxy = try files.proxy(ScriptedUpstream())
+        #expect(try serial(proxy) == "subject=CN = first.test")
+        try files.put(.server("second.test"))
+        if bySignal { proxy.kill(SIGHUP) }
+        let elapsed = try elapsedSeconds {
+            _ = try poll("the new certificate") { try serial(proxy) == "subject=CN = second.test" ? true : nil }
+        }
+        #expect(bySignal ? elapsed < 2 : elapsed < 15, "\(elapsed) s")
+    }
+
+    @Test(
+        "C9 garbage, a key that does not fit, an expired one: the old one stays, with a log line and a metric",
+        arguments: ["garbage", "mismatch", "expired", "missing"])
+    func keepsOld(what: String) throws {
+        let files = try Rotating()
+        try files.put(.server("first.test"))
+        let proxy = try files.proxy(ScriptedUpstream())
+        switch what {
+        case "garbage":
+            try "-----BEGIN CERTIFICATE-----\nx\n".write(toFile: files.certificate, atomically: true, encoding: .utf8)
+        case "mismatch":
+            try files.put(TestCertificate.server("second.test").files.certificate, TestCertificate.service.files.key)
+        case "expired": try files.put(TestCertificate.server("second.test").with { $0.days = -1 })
+        default: unlink(files.certificate)
+        }
+        let before = try proxy.metric("oncegate_config_reloads_total") ?? 0
+        proxy.kill(SIGHUP)
+        try poll("a reload") { try proxy.metric("oncegate_config_reloads_total") ?? 0 > before ? true : nil }
+        #expect(try proxy.metric("oncegate_config_last_reload_successful") == 0)
+        #expect(proxy.process.standardError.contains(files.directory), "the log names the file")
+        #expect(try serial(proxy) == "subject=CN = first.test")
+        // And a good one after that.
+        try files.put(.server("third.test"))
+        proxy.kill(SIGHUP)
+        try poll("the new certificate") { try serial(proxy) == "subject=CN = third.test" ? true : nil }
+    }
+
+    @Test("C10 rotation under load: no handshake and no request fails")
+    func rotatesUnderLoad() throws {
+        let files = try Rotating()
+        try files.put(.server("service.test", serial: 0))
+        let proxy = try files.proxy(ScriptedUpstream { _ in .answer(200) })
+        let load = Running {
+            try Subprocess.run([
+                "h2load", "-n", "600", "-c", "300", "-r", "60", "-m", "1", "https://\(proxy.address)/",
+            ])
+        }
+        for serial in 1...5 {
+            try files.put(.server("service.test", serial: serial))
+            proxy.kill(SIGHUP)
+            _ = try self.serial(proxy)
+            try poll("a reload") {
+                try proxy.metric("oncegate_config_reloads_total") ?? 0 >= Double(serial) ? true : nil
+            }
+        }
+        let result = try load.join(until: .after(60))
+        #expect(result.output.contains("0 failed, 0 errored, 0 timeout"), "\(result.output)")
+        #expect(result.output.contains("600 2xx"), "\(result.output)")
+    }
+
+    @Test("the days that certificates have left are a metric")
+    func expiryMetric() throws {
+        let files = try Rotating()
+        try files.put(.server("first.test"))
+        let proxy = try files.proxy(ScriptedUpstream())
+        let found = try proxy.metrics().filter { $0.key.contains("certificate") }
+        #expect(!found.isEmpty)
+    }
+}
