@@ -11,11 +11,12 @@ let package = Package(
     targets: [
         // Module maps and inline shims only.
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
-        .target(name: "Idempotency", dependencies: ["COpenSSL"]),
+        .target(name: "Idempotency", dependencies: ["CLibXML2", "COpenSSL"]),
         .target(name: "HTTP", dependencies: ["CNghttp2"]),
         .target(name: "Transport", dependencies: ["CLinux", "COpenSSL"]),
         .target(name: "Observability", dependencies: ["CLinux"]),

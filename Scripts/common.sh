@@ -49,7 +49,7 @@ need_swift() {
 # What the Swift code links against.
 # With what a Swift toolchain itself needs: a linker, C headers and a few libraries.
 build_packages=(binutils ca-certificates g++ git libcurl4 libedit2 libncurses6 libnghttp2-dev libsqlite3-dev libssl-dev
-    libxml2 pkg-config)
+    libxml2-dev pkg-config)
 
 # Builds the release executable and prints its path.
 build_release() {

@@ -29,6 +29,22 @@ extension [UInt8] {
         }
     }
 
+    /// Appends an integer in groups of seven bits, the lowest first; all but the last have their high bit set (LEB128).
+    mutating func append(variable integer: Int) {
+        var rest = UInt(bitPattern: integer)
+        while rest >= 0x80 {
+            append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        append(UInt8(rest))
+    }
+
+    /// Appends the size of octets and the octets in lower case.
+    mutating func append(lowercasing octets: Span<UInt8>) {
+        append(variable: octets.count)
+        for index in octets.indices { append(lowercased(octets[index])) }
+    }
+
     mutating func append(_ digest: Digest256) {
         append(bigEndian: digest.words.0)
         append(bigEndian: digest.words.1)
@@ -52,6 +68,47 @@ extension Span<UInt8> {
     /// Whether the octets in a range are these.
     func equals(_ other: [UInt8], at range: Range<Int>) -> Bool {
         extracting(range).equals(other.span)
+    }
+
+    /// Whether both are the same ASCII text but for the case of letters. Precondition: `other` is in lower case.
+    func equals(ignoringCase other: StaticString) -> Bool {
+        guard count == other.utf8CodeUnitCount else { return false }
+        for index in indices {
+            // The index is below the literal's count.
+            guard unsafe lowercased(self[index]) == other.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
+    /// Whether the span is the text of a literal.
+    func equals(_ other: StaticString) -> Bool {
+        guard count == other.utf8CodeUnitCount else { return false }
+        for index in indices {
+            // The index is below the literal's count.
+            guard unsafe self[index] == other.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
+    /// Whether both are the same but for the case of ASCII letters.
+    func equals(lowercasing other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        for index in indices where lowercased(self[index]) != lowercased(other[index]) { return false }
+        return true
+    }
+
+    /// Whether this comes before another in the order of octets in lower case.
+    func precedes(lowercasing other: Span<UInt8>) -> Bool {
+        for index in 0..<Swift.min(count, other.count) {
+            let left = lowercased(self[index])
+            let right = lowercased(other[index])
+            if left != right { return left < right }
+        }
+        return count < other.count
+    }
+
+    func starts(with other: [UInt8]) -> Bool {
+        count >= other.count && extracting(0..<other.count).equals(other)
     }
 
     /// The position of the first such octet at or after `start`; `count` if there is none.

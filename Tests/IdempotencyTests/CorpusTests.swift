@@ -8,7 +8,7 @@ import Testing
             .deletingLastPathComponent()
         let seeds = package.appending(path: "Fuzz/Idempotency/seeds")
         let files = try FileManager.default.contentsOfDirectory(at: seeds, includingPropertiesForKeys: nil)
-        #expect(files.count >= 15)
+        #expect(files.count >= 30)
         for file in files {
             let octets = [UInt8](try Data(contentsOf: file))
             FuzzTarget.run(octets)

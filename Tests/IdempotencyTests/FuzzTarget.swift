@@ -10,7 +10,7 @@ enum FuzzTarget {
     static func run(_ input: [UInt8]) {
         guard let choice = input.first else { return }
         let octets = Array(input.dropFirst())
-        switch choice & 7 {
+        switch choice & 15 {
         case 0: json(octets, selection: plain)
         case 1: json(octets, selection: including)
         case 2: json(octets, selection: excluding)
@@ -18,6 +18,11 @@ enum FuzzTarget {
         case 4: token(octets)
         case 5: record(octets, isSealed: false)
         case 6: record(octets, isSealed: true)
+        case 8: xml(octets, isSOAP: false)
+        case 9: xml(octets, isSOAP: true)
+        case 10: xpath(octets)
+        case 11: multipart(octets)
+        case 12: selected(octets)
         default: request(octets)
         }
     }
@@ -69,6 +74,69 @@ enum FuzzTarget {
         quoted.append(0x22)
         var again: [UInt8] = []
         precondition(Token.parse(quoted.span, into: &again) && again == token, "quoting changes the token")
+    }
+
+    private static func tokens(_ octets: [UInt8], _ selection: XMLSelection) -> [UInt8]? {
+        var canonicaliser = XMLCanonicaliser()
+        guard (try? canonicaliser.canonicalise(octets.span, selection: selection)) != nil else { return nil }
+        return canonicaliser.output
+    }
+
+    private static func path(_ text: String) -> XPath {
+        do {
+            return try XPath(text, use: .selection)
+        } catch {
+            preconditionFailure("the paths here are paths: \(error)")
+        }
+    }
+
+    private static let nothing = path("/none")
+    private static let selections = [
+        XMLSelection(include: [path("//b"), path("//@c")], exclude: [path("//d")]),
+        XMLSelection(isSOAP: true, exclude: [path("//wsse:Security"), path("//text()")]),
+        XMLSelection(exclude: [path("//*[b = 'x']"), path("/a/b[2]"), path("//@*[. = 'y']")]),
+    ]
+
+    private static func xml(_ octets: [UInt8], isSOAP: Bool) {
+        let stream = tokens(octets, XMLSelection(isSOAP: isSOAP))
+        let tree = tokens(octets, XMLSelection(isSOAP: isSOAP, exclude: [nothing]))
+        precondition(stream == tree, "the stream and the tree differ")
+        guard let stream, let again = XMLTokenReader.document(of: stream) else { return }
+        precondition(tokens(again, XMLSelection(isSOAP: isSOAP)) == stream, "tokens lose what counts")
+    }
+
+    private static func selected(_ octets: [UInt8]) {
+        for selection in selections {
+            guard let tokens = tokens(octets, selection) else { continue }
+            _ = XMLTokenReader.document(of: tokens)
+        }
+    }
+
+    /// An expression, a line end, a document.
+    private static func xpath(_ octets: [UInt8]) {
+        let end = octets.firstIndex(of: 0x0A) ?? octets.endIndex
+        let text = String(decoding: octets[..<end], as: UTF8.self)
+        let document = Array(octets[end...].dropFirst())
+        if let path = try? XPath(text, use: .selection) { _ = tokens(document, XMLSelection(exclude: [path])) }
+        guard let path = try? XPath(text, use: .token) else { return }
+        var scratch = IdentityScratch()
+        _ = scratch.takeXPath(path, in: document.span, type: BodyType())
+    }
+
+    /// A Content-Type, a line end, a body.
+    private static func multipart(_ octets: [UInt8]) {
+        let end = octets.firstIndex(of: 0x0A) ?? octets.endIndex
+        let type = BodyType(contentType: Array(octets[..<end]).span)
+        let body = Array(octets[end...].dropFirst())
+        var canonicaliser = MultipartCanonicaliser()
+        var hash = SHA256()
+        let isMultipart = canonicaliser.absorb(
+            body.span, boundary: type.boundary, subtype: type.subtype, selection: FormSelection(), into: &hash)
+        var other = SHA256()
+        let selection = FormSelection(exclude: [[0x74]])
+        let isOther = canonicaliser.absorb(
+            body.span, boundary: type.boundary, subtype: type.subtype, selection: selection, into: &other)
+        precondition(isMultipart == isOther, "selections change what multipart is")
     }
 
     /// Sealed: with a checksum that fits, so that what is behind it is reached.
@@ -143,7 +211,18 @@ enum FuzzTarget {
         form.body = .form(orderFree: true)
         form.include = [.form("a"), .query("a")]
         ordered.hash = form
-        return [policy, hashing, ordered].compactMap { try? Identifier(route: "r", policy: $0) }
+        var soap = hashing
+        soap.keySources = [.soapMessageID, .xpath("string(//k)")]
+        var envelope = HashRule()
+        envelope.body = .soap
+        soap.hash = envelope
+        var multipart = hashing
+        multipart.keySources = []
+        var parts = HashRule()
+        parts.body = .multipart
+        parts.exclude = [.part("t")]
+        multipart.hash = parts
+        return [policy, hashing, ordered, soap, multipart].compactMap { try? Identifier(route: "r", policy: $0) }
     }()
 
     private struct LineSource: FieldSource {

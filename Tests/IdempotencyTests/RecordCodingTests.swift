@@ -55,6 +55,33 @@ import Testing
     /// Computed by another program (Python's hashlib) from the layout.
     static let goldenChecksum = "6c818001c4dff1ca86c7b858c2878c416a6b048237b1210ff255506c540ebb35"
 
+    /// The body's beginning stands apart.
+    static var apart: RecordedAnswer {
+        var apart = answer
+        apart.storedBodyBytes = 0x1234_5678_9A
+        return apart
+    }
+
+    @Test func goldenAnswerWhoseBodyStandsApart() throws {
+        let fields = Self.answer.fieldLines
+        var expected: [UInt8] = Array("OGRC".utf8) + [2, 2, 0, 201, 1, 0, 0, 0, 0, 0, 0, 0]
+        expected += [
+            0, 0, 0, UInt8(fields.count), 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, UInt8(40 + fields.count + 6 + 3 + 32),
+        ]
+        expected += [0, 0, 0, 0x12, 0x34, 0x56, 0x78, 0x9A] + fields + Array("T: 1\r\n".utf8) + [0, 1, 0xFF]
+        #expect(try Self.encode(Self.apart) == Self.sealed(expected))
+        #expect(RecordCoding.encodedCount(of: Self.apart) == expected.count + 32)
+        // Nothing stands apart, in a version that says something does; and more than a body can be.
+        for stored in [[UInt8](repeating: 0, count: 8), [0x80, 0, 0, 0, 0, 0, 0, 0]] {
+            expected.replaceSubrange(32..<40, with: stored)
+            #expect(throws: RecordCodingError.corrupt) { try Self.decode(Self.sealed(expected)) }
+        }
+        var bodiless = Self.apart
+        bodiless.framing = .none
+        bodiless.body = []
+        #expect(throws: RecordCodingError.malformed) { try Self.encode(bodiless) }
+    }
+
     @Test func goldenTombstone() throws {
         var expected: [UInt8] = Array("OGRC".utf8) + [1, 3, 0, 200, 0, 0, 0, 0, 0, 0, 0, 0]
         expected += [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 104, 0, 0, 1, 0, 0, 0, 0, 0]
@@ -69,13 +96,14 @@ import Testing
             let empty = RecordedAnswer(status: 204, framing: framing, fieldLines: [], body: [])
             #expect(try Self.decode(Self.encode(empty)) == .answered(empty))
         }
+        #expect(try Self.decode(Self.encode(Self.apart)) == .answered(Self.apart))
         var octets: [UInt8] = [9, 9]
         try RecordCoding.encode(Self.answer, key: Self.key, epoch: Self.epoch, into: &octets)
         #expect(try Array(octets[2...]) == Self.encode(Self.answer))
     }
 
     @Test func everyTruncationAndExtensionIsRefused() throws {
-        for octets in try [Self.encode(Self.answer), Self.encode(Self.tombstone)] {
+        for octets in try [Self.encode(Self.answer), Self.encode(Self.apart), Self.encode(Self.tombstone)] {
             for count in 0..<octets.count {
                 #expect(throws: RecordCodingError.corrupt) { try Self.decode(Array(octets[..<count])) }
             }
@@ -84,7 +112,7 @@ import Testing
     }
 
     @Test func everyBitFlipIsRefused() throws {
-        for octets in try [Self.encode(Self.answer), Self.encode(Self.tombstone)] {
+        for octets in try [Self.encode(Self.answer), Self.encode(Self.apart), Self.encode(Self.tombstone)] {
             for bit in 0..<(octets.count * 8) {
                 var flipped = octets
                 flipped[bit / 8] ^= 1 << UInt8(bit % 8)
@@ -104,8 +132,8 @@ import Testing
 
     @Test func foreignAndNewerOctetsAreTold() throws {
         var octets = try Self.encode(Self.answer)
-        octets[4] = 2
-        #expect(throws: RecordCodingError.newerVersion(2)) { try Self.decode(octets) }
+        octets[4] = 3
+        #expect(throws: RecordCodingError.newerVersion(3)) { try Self.decode(octets) }
         octets[4] = 0
         #expect(throws: RecordCodingError.corrupt) { try Self.decode(octets) }
         octets[0] = 0

@@ -73,7 +73,7 @@ final class SimulatedExchange {
             run { $0.claimAnswered(result) }
         case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
             run { $0.claimAnswered(result) }
-        case .listed, .resolved: simulation.fail("an operator's answer was delivered to an exchange")
+        case .body, .listed, .resolved: simulation.fail("an answer was delivered that no exchange asked for")
         }
     }
 

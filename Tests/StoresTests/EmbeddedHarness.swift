@@ -29,6 +29,11 @@ final class EmbeddedHarness: Sendable {
     }
     func join(_ claim: Claim) -> ReplyAddress { calls.join(claim) }
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult { calls.append(reference, octets) }
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        calls.read(reference, offset, countMax)
+    }
+    func body(_ reference: ClaimReference, _ count: Int) -> [UInt8]? { calls.body(reference, count) }
     func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] { calls.list(filter) }
     func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult { calls.resolve(key, resolution) }
     @discardableResult

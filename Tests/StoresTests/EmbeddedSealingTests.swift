@@ -74,9 +74,14 @@ struct EmbeddedSealingTests {
             let answered = Outcome.answered(Self.canary("\(number)"))
             switch number % 6 {
             case 0, 1: #expect(harness.complete(reference, answered) == .stored(.durable))
+            case 2 where number % 4 == 2:
+                var answer = Self.canary("\(number)")
+                answer.storedBodyBytes = UInt64(answer.body.count)
+                _ = harness.append(reference, answer.body)
+                if number % 8 == 2 { #expect(harness.complete(reference, .answered(answer)) == .stored(.durable)) }
             case 2:
                 #expect(harness.complete(reference, .unknown(.timedOut)) == .stored(.durable))
-                if number % 4 == 0 { #expect(harness.complete(reference, answered) == .stored(.durable)) }
+                if number % 8 == 0 { #expect(harness.complete(reference, answered) == .stored(.durable)) }
             case 3:
                 let tombstone = Tombstone(status: 200, bodyBytes: 1, bodyDigest: Self.digest)
                 #expect(harness.complete(reference, .notKept(tombstone)) == .stored(.durable))

@@ -75,6 +75,54 @@ struct StoreBenchmarks {
         }
     }
 
+    @Test("Bodies of 8 MiB, in pieces and whole")
+    func bodies() throws {
+        for (name, ring) in [("plain", nil), ("sealed", keyRing(1))] {
+            let directory = TemporaryDirectory()
+            let harness = try EmbeddedHarness(directory) {
+                $0.keyRing = ring
+                $0.cacheBytesMax = 0
+            }
+            let piece = StoreBodyTests.octets(StoredBody.pieceBytes)
+            let count = 128
+            let rounds = 12
+            var references: [ClaimReference] = []
+            let residentBefore = residentBytes()
+            let writing = measure {
+                for round in 0..<UInt64(rounds) {
+                    guard case .claimed(let reference) = harness.claim(claim(round)) else { return }
+                    for _ in 0..<count { _ = harness.append(reference, piece) }
+                    let answer = StoreBodyTests.answer(stored: count * piece.count)
+                    guard harness.complete(reference, .answered(answer)) == .stored(.durable) else { return }
+                    references.append(reference)
+                }
+            }
+            let reading = measure {
+                for reference in references {
+                    for number in 0..<UInt64(count) {
+                        _ = harness.read(reference, number * UInt64(piece.count), piece.count)
+                    }
+                }
+            }
+            let resident = residentBytes() - residentBefore
+            let inline = StoreBodyTests.answer(stored: 0, StoreBodyTests.octets(count * piece.count))
+            let whole = measure {
+                for round in 100..<UInt64(100 + rounds) {
+                    guard case .claimed(let reference) = harness.claim(claim(round)) else { return }
+                    _ = harness.complete(reference, .answered(inline))
+                }
+            }
+            let pieces = Double(rounds * count)
+            print(
+                "\(name): \(Double(writing.cpu) / pieces) µs CPU, \(Double(writing.wall) / pieces) µs per piece stored;",
+                "\(Double(reading.cpu) / pieces) and \(Double(reading.wall) / pieces) per piece read;",
+                "\(Double(whole.cpu) / pieces) and \(Double(whole.wall) / pieces) per 64 KiB of a whole body;",
+                "\(resident >> 20) MiB more resident after the pieces, \((residentBytes() - residentBefore) >> 20) after all"
+            )
+            harness.store.close()
+        }
+    }
+
     private struct Bench {
         let store: EmbeddedStore
         let inbox = BenchInbox()

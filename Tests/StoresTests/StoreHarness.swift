@@ -118,6 +118,13 @@ final class StoreHarness: Sendable {
         calls.join(claim, sourceLocation: sourceLocation)
     }
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult { calls.append(reference, octets) }
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        calls.read(reference, offset, countMax)
+    }
+    func body(_ reference: ClaimReference, _ count: Int, countMax: Int = 65_536) -> [UInt8]? {
+        calls.body(reference, count, countMax: countMax)
+    }
     func list(_ filter: RecordFilter = RecordFilter()) -> [RecordSummary] { calls.list(filter) }
     func resolve(_ key: RecordKey, _ resolution: Resolution) -> StoreResult { calls.resolve(key, resolution) }
     @discardableResult
@@ -175,6 +182,30 @@ struct StoreCalls: Sendable {
         let address = address()
         store.submit([.complete(reference, outcome, address)])
         return replies.next(address)
+    }
+
+    func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult {
+        let address = address()
+        store.submit([.appendBody(reference, octets, address)])
+        return replies.next(address)
+    }
+
+    func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
+        let address = address()
+        store.submit([.readBody(reference, from: offset, countMax: countMax, address)])
+        return replies.next(address)
+    }
+
+    /// Exactly so many octets, read in slices; nil when they do not stand.
+    func body(_ reference: ClaimReference, _ count: Int, countMax: Int = 65_536) -> [UInt8]? {
+        var octets: [UInt8] = []
+        while octets.count < count {
+            guard case .body(.octets(let slice)) = read(reference, UInt64(octets.count), countMax), !slice.isEmpty,
+                slice.count <= min(countMax, StoredBody.pieceBytes)
+            else { return nil }
+            octets += slice
+        }
+        return octets.count == count ? octets : nil
     }
 
     func list(_ filter: RecordFilter) -> [RecordSummary] {

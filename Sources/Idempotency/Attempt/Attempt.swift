@@ -164,7 +164,7 @@ package struct Attempt: Sendable {
             return reject(.inProgress)
         case .refused(let refusal):
             return decideRefusal(refusal)
-        case .joined, .stored, .listed, .resolved:
+        case .joined, .stored, .body, .listed, .resolved:
             preconditionFailure("not an answer to a claim")
         }
     }

@@ -4,6 +4,8 @@ struct BodyRule: Sendable {
         case octets
         case json(JSONSelection)
         case form(FormSelection)
+        case xml(XMLSelection)
+        case multipart(FormSelection)
         case none
     }
 
@@ -14,11 +16,16 @@ struct BodyRule: Sendable {
         static let form: UInt8 = 2
         static let formOrderFree: UInt8 = 3
         static let none: UInt8 = 4
+        /// Followed by the content codings.
+        static let codedOctets: UInt8 = 5
+        static let xml: UInt8 = 6
+        static let soap: UInt8 = 7
+        static let multipart: UInt8 = 8
     }
 
     let form: Form
 
-    init(_ rule: HashRule?) throws(PolicyError) {
+    init(_ rule: HashRule?, namespaces: [XMLNamespace] = []) throws(PolicyError) {
         guard let rule else {
             form = .octets
             return
@@ -33,11 +40,21 @@ struct BodyRule: Sendable {
             form = .form(
                 FormSelection(
                     include: Self.names(rule.include), exclude: Self.names(rule.exclude), isOrderFree: orderFree))
+        case .xml, .soap:
+            form = .xml(
+                XMLSelection(
+                    isSOAP: rule.body == .soap, include: try Self.paths(rule.include, namespaces),
+                    exclude: try Self.paths(rule.exclude, namespaces)))
+        case .multipart:
+            form = .multipart(FormSelection(include: Self.parts(rule.include), exclude: Self.parts(rule.exclude)))
         }
         for selector in rule.include + rule.exclude {
             switch (selector, rule.body) {
-            case (.query, _), (.jsonPointer, .json), (.form, .form): continue
-            case (.jsonPointer(let text), _), (.form(let text), _): throw .selectorDoesNotFitBody(text)
+            case (.query, _), (.jsonPointer, .json), (.form, .form), (.xpath, .xml), (.xpath, .soap),
+                (.part, .multipart):
+                continue
+            case (.jsonPointer(let text), _), (.form(let text), _), (.xpath(let text), _), (.part(let text), _):
+                throw .selectorDoesNotFitBody(text)
             }
         }
     }
@@ -46,50 +63,86 @@ struct BodyRule: Sendable {
     var takesPieces: Bool {
         switch form {
         case .octets, .none: true
-        case .json, .form: false
+        case .json, .form, .xml, .multipart: false
         }
+    }
+
+    var isSOAP: Bool {
+        if case .xml(let selection) = form { selection.isSOAP } else { false }
     }
 
     var counts: Bool {
         if case .none = form { false } else { true }
     }
 
-    /// What precedes the octets of a body that is given in pieces.
-    var octetsTag: UInt8 {
-        counts ? Tag.octets : Tag.none
+    /// Absorbs what precedes the octets of a body that is given in pieces.
+    func absorbStart(_ type: BodyType, into hash: inout SHA256) {
+        guard counts else { return hash.update(Tag.none) }
+        absorbOctetsTag(type, into: &hash)
     }
 
     /// Absorbs a whole body: tag, canonical octets, their count. False if it is not in the rule's form and its octets
-    /// were taken instead.
-    func absorb(_ body: Span<UInt8>, mayBeForm: Bool, scratch: inout IdentityScratch, into hash: inout SHA256) -> Bool {
+    /// were taken instead: because of its media type, because it is encoded (nothing is decompressed here), or because
+    /// it is not what its type says.
+    func absorb(
+        _ body: Span<UInt8>, type: BodyType, scratch: inout IdentityScratch, into hash: inout SHA256
+    ) -> Bool {
         switch form {
-        case .octets:
-            absorb(body, tag: Tag.octets, into: &hash)
-            return true
+        case .octets: break
         case .none:
-            absorb(body.extracting(0..<0), tag: Tag.none, into: &hash)
+            hash.update(Tag.none)
+            absorb(body.extracting(0..<0), into: &hash)
             return true
+        case _ where !fits(type): break
         case .json(let selection):
-            do throws(JSONError) {
-                try scratch.json.canonicalise(body, selection: selection)
-                absorb(scratch.json.output.span, tag: Tag.json, into: &hash)
-                return true
-            } catch {
-                absorb(body, tag: Tag.octets, into: &hash)
-                return false
-            }
-        case .form(let selection):
-            guard mayBeForm, scratch.form.canonicalise(body, selection: selection) else {
-                absorb(body, tag: Tag.octets, into: &hash)
-                return false
-            }
-            absorb(scratch.form.output.span, tag: selection.isOrderFree ? Tag.formOrderFree : Tag.form, into: &hash)
+            guard (try? scratch.json.canonicalise(body, selection: selection)) != nil else { break }
+            hash.update(Tag.json)
+            absorb(scratch.json.output.span, into: &hash)
             return true
+        case .form(let selection):
+            guard scratch.form.canonicalise(body, selection: selection) else { break }
+            hash.update(selection.isOrderFree ? Tag.formOrderFree : Tag.form)
+            absorb(scratch.form.output.span, into: &hash)
+            return true
+        case .xml(let selection):
+            guard (try? scratch.xml.canonicalise(body, charset: type.charset, selection: selection)) != nil else {
+                break
+            }
+            hash.update(selection.isSOAP ? Tag.soap : Tag.xml)
+            absorb(scratch.xml.output.span, into: &hash)
+            return true
+        case .multipart(let selection):
+            var trial = hash
+            trial.update(Tag.multipart)
+            guard
+                scratch.multipart.absorb(
+                    body, boundary: type.boundary, subtype: type.subtype, selection: selection, into: &trial)
+            else { break }
+            hash = trial
+            return true
+        }
+        absorbOctetsTag(type, into: &hash)
+        absorb(body, into: &hash)
+        if case .octets = form { return true } else { return false }
+    }
+
+    /// Whether a body of this type may be in the rule's form. A body without a type may.
+    private func fits(_ type: BodyType) -> Bool {
+        guard type.coding.isEmpty else { return false }
+        return switch (form, type.media) {
+        case (.octets, _), (.none, _), (.json, .json), (.form, .form), (.xml, .xml), (.multipart, .multipart): true
+        case (.json, .absent), (.form, .absent), (.xml, .absent): true
+        default: false
         }
     }
 
-    private func absorb(_ octets: Span<UInt8>, tag: UInt8, into hash: inout SHA256) {
-        hash.update(tag)
+    private func absorbOctetsTag(_ type: BodyType, into hash: inout SHA256) {
+        guard !type.coding.isEmpty else { return hash.update(Tag.octets) }
+        hash.update(Tag.codedOctets)
+        hash.update(prefixed: type.coding)
+    }
+
+    private func absorb(_ octets: Span<UInt8>, into hash: inout SHA256) {
         hash.update(octets)
         hash.update(integer: UInt64(octets.count))
     }
@@ -100,44 +153,22 @@ struct BodyRule: Sendable {
         return pointers
     }
 
-    private static func names(_ selectors: [HashRule.Selector]) -> [[UInt8]] {
-        selectors.compactMap { if case .form(let name) = $0 { Array(name.utf8) } else { nil } }
-    }
-}
-
-/// Which query parameters count: all, or all but some, or some. Those that count do so as they stand, in their order.
-struct QueryRule: Sendable {
-    private let include: [[UInt8]]
-    private let exclude: [[UInt8]]
-
-    init(_ rule: HashRule?) {
-        include = Self.names(rule?.include ?? [])
-        exclude = Self.names(rule?.exclude ?? [])
+    private static func paths(
+        _ selectors: [HashRule.Selector], _ namespaces: [XMLNamespace]
+    ) throws(PolicyError) -> [XPath] {
+        var paths: [XPath] = []
+        for case .xpath(let text) in selectors {
+            paths.append(try XPath(text, namespaces: namespaces, use: .selection))
+        }
+        guard paths.count <= XMLLimits.pathsMax else { throw .tooManyXPaths }
+        return paths
     }
 
-    func absorb(_ query: Span<UInt8>, hasQuery: Bool, scratch: inout [UInt8], into hash: inout SHA256) {
-        if include.isEmpty, exclude.isEmpty {
-            hash.update(hasQuery ? 1 : 0)
-            hash.update(prefixed: query)
-            return
-        }
-        hash.update(2)
-        var cursor = ParameterCursor()
-        while cursor.next(in: query) {
-            scratch.removeAll(keepingCapacity: true)
-            if !PercentCoding.decode(query.extracting(cursor.name), plusIsSpace: true, into: &scratch) {
-                // A name that cannot be decoded is what its octets say: it is counted unless only chosen names are.
-                scratch.removeAll(keepingCapacity: true)
-                scratch.append(query.extracting(cursor.name))
-            }
-            if exclude.contains(scratch) || (!include.isEmpty && !include.contains(scratch)) { continue }
-            hash.update(1)
-            hash.update(prefixed: query.extracting(cursor.range))
-        }
-        hash.update(0)
+    private static func parts(_ selectors: [HashRule.Selector]) -> [[UInt8]] {
+        selectors.compactMap { if case .part(let name) = $0 { Array(name.utf8) } else { nil } }
     }
 
     private static func names(_ selectors: [HashRule.Selector]) -> [[UInt8]] {
-        selectors.compactMap { if case .query(let name) = $0 { Array(name.utf8) } else { nil } }
+        selectors.compactMap { if case .form(let name) = $0 { Array(name.utf8) } else { nil } }
     }
 }

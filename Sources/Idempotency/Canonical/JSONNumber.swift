@@ -12,8 +12,8 @@ struct JSONNumber: Equatable {
     static let digitsMax = 17
     /// Digits that every double keeps (DBL_DIG): two different decimals of so many digits are two different doubles.
     private static let digitsSafe = 15
-    /// Exponents far enough from the limits of normal doubles.
-    private static let pointsSafe = -290...290
+    /// Points of decimals that are all within the range of normal doubles, 2.3e−308 to 1.7e308.
+    private static let pointsSafe = -306...308
     private static let exponentMax = 1_000_000
 
     /// Reads a number at `position` (RFC 8259 §6) and moves behind it.
@@ -57,15 +57,25 @@ struct JSONNumber: Equatable {
     var isExact: Bool {
         if digits <= Self.digitsSafe, Self.pointsSafe.contains(point) { return true }
         guard digits <= Self.digitsMax else { return false }
-        guard let double = Double("\(isNegative ? "-" : "")\(significand)e\(point - digits)"), double.isFinite else {
-            return false
+        guard let double, double.isFinite else { return false }
+        var shortest = double.description
+        return shortest.withUTF8 { buffer in
+            // The span is read within the call.
+            let octets = unsafe Span(_unsafeElements: buffer)
+            var position = 0
+            guard let number = try? JSONNumber(octets, at: &position), position == octets.count else { return false }
+            return number == self
         }
-        let shortest = Array(double.description.utf8)
-        var position = 0
-        guard let number = try? JSONNumber(shortest.span, at: &position), position == shortest.count else {
-            return false
-        }
-        return number == self
+    }
+
+    /// The nearest double. Precondition: not more digits than `digitsMax`.
+    private var double: Double? {
+        // One number in a document may be one of very many: a short text costs no allocation.
+        var text = String(significand)
+        text.append("e")
+        text.append(String(point - digits))
+        guard let magnitude = Double(text) else { return nil }
+        return isNegative ? -magnitude : magnitude
     }
 
     /// Appends the number as ECMAScript writes it (ECMA-262 §6.1.6.1.20). Precondition: not more digits than

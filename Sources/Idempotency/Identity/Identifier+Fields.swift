@@ -84,23 +84,6 @@ extension Identifier {
         hash.update(0)
     }
 
-    /// Whether the Content-Type is missing or says `application/x-www-form-urlencoded`.
-    func mayBeForm(octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Bool {
-        guard let line = gathered.next(of: contentTypeSlot) else { return true }
-        let type = Self.formType
-        guard line.value.count >= type.count else { return false }
-        var index = 0
-        while index < type.count {
-            guard lowercased(octets[line.value.lowerBound + index]) == type[index] else { return false }
-            index += 1
-        }
-        guard line.value.count > type.count else { return true }
-        let next = octets[line.value.lowerBound + type.count]
-        return next == 0x3B || next == 0x20 || next == 0x09
-    }
-
-    private static let formType = Array("application/x-www-form-urlencoded".utf8)
-
     private func absorbLines(
         of slot: Int, count: Int, octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256
     ) {

@@ -6,7 +6,8 @@
 /// every integer is big-endian.
 ///
 /// Fingerprint = SHA-256 of: version (32 bits), the names of the counted fields, method, normalised path, query,
-/// counted fields, method override fields, the body's form (an octet), the body in that form, its size (64 bits).
+/// counted fields, method override fields, with `body soap` the action, the body's form (an octet; before encoded
+/// octets also the content codings), the body in that form, its size (64 bits).
 ///
 /// Without a hash rule the counted field is Content-Type (same octets under another type are another payload); with a
 /// rule, those that it names. Never counted: what differs between the attempts of one operation (`grpc-timeout`, `te`,
@@ -25,6 +26,9 @@ package final class Identifier: Sendable {
     let overrideSlots: [Int]
     let evidence: RetryEvidence
     let contentTypeSlot: Int
+    let contentEncodingSlot: Int
+    /// With `body soap`.
+    let soapAction: SOAPAction?
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
@@ -45,7 +49,7 @@ package final class Identifier: Sendable {
         var wanted = WantedFields()
         var keySources: [KeySource] = []
         for source in policy.keySources {
-            keySources.append(try KeySource(source, wanted: &wanted))
+            keySources.append(try KeySource(source, namespaces: policy.xmlNamespaces, wanted: &wanted))
         }
         self.keySources = keySources
         switch policy.scope {
@@ -70,8 +74,10 @@ package final class Identifier: Sendable {
         self.overrideSlots = overrideSlots
         evidence = try RetryEvidence(wanted: &wanted)
         contentTypeSlot = try wanted.slot(of: "content-type")
+        contentEncodingSlot = try wanted.slot(of: "content-encoding")
         query = QueryRule(policy.hash)
-        body = try BodyRule(policy.hash)
+        body = try BodyRule(policy.hash, namespaces: policy.xmlNamespaces)
+        soapAction = body.isSOAP ? try SOAPAction(wanted: &wanted) : nil
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
         keyPrefix = Self.keyPrefix(route: route)
@@ -135,14 +141,15 @@ package final class Identifier: Sendable {
         absorbFields(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
         var takesPieces = body.takesPieces
         if case .inBody = key { takesPieces = false }
-        if takesPieces { hash.update(body.octetsTag) }
+        soapAction?.absorb(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
+        let type = bodyType(octets: fieldOctets, gathered: scratch.gathered, readsMedia: !takesPieces)
+        if takesPieces { body.absorbStart(type, into: &hash) }
         return .pending(
             PendingIdentity(
                 key: key, keyHash: keyHash, fingerprintHash: hash,
                 hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
                 isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
-                mayBeForm: takesPieces || mayBeForm(octets: fieldOctets, gathered: scratch.gathered),
-                takesPieces: takesPieces,
+                bodyType: type, takesPieces: takesPieces,
                 countsBody: body.counts))
     }
 
@@ -155,9 +162,10 @@ package final class Identifier: Sendable {
             pending.append(octets)
             return finish(pending)
         }
+        defer { scratch.trim(after: octets.count) }
         if case .inBody(let sources, let fallback) = pending.key {
             let lookup = keyInBody(
-                sources, fallback: fallback, keyHash: pending.keyHash, body: octets, mayBeForm: pending.mayBeForm,
+                sources, fallback: fallback, keyHash: pending.keyHash, body: octets, type: pending.bodyType,
                 scratch: &scratch)
             switch lookup {
             case .absent where policy.onMissingKey == .hash: pending.key = .fingerprint
@@ -168,7 +176,7 @@ package final class Identifier: Sendable {
         }
         if pending.isScopeMissing { return .missingScope }
         let isCanonical = body.absorb(
-            octets, mayBeForm: pending.mayBeForm, scratch: &scratch, into: &pending.fingerprintHash)
+            octets, type: pending.bodyType, scratch: &scratch, into: &pending.fingerprintHash)
         return .identified(identity(of: pending, fellBackToOctets: !isCanonical))
     }
 

@@ -5,8 +5,12 @@ enum KeySource: Sendable {
     case cookie(slot: Int, name: [UInt8])
     case json(JSONSelection)
     case form(name: [UInt8])
+    case xpath(XPath)
+    case soapMessageID
 
-    init(_ source: Policy.KeySource, wanted: inout WantedFields) throws(PolicyError) {
+    init(
+        _ source: Policy.KeySource, namespaces: [XMLNamespace], wanted: inout WantedFields
+    ) throws(PolicyError) {
         switch source {
         case .header(let name):
             self = .header(slot: try wanted.slot(of: name))
@@ -23,12 +27,16 @@ enum KeySource: Sendable {
         case .form(let name):
             guard !name.isEmpty else { throw .emptyName }
             self = .form(name: Array(name.utf8))
+        case .xpath(let text):
+            self = .xpath(try XPath(text, namespaces: namespaces, use: .token))
+        case .soapMessageID:
+            self = .soapMessageID
         }
     }
 
     var isInBody: Bool {
         switch self {
-        case .json, .form: true
+        case .json, .form, .xpath, .soapMessageID: true
         case .header, .query, .cookie: false
         }
     }
@@ -103,14 +111,18 @@ extension Identifier {
     /// The key by the sources that look into the body; those between them that do not were absent.
     func keyInBody(
         _ sources: Range<Int>, fallback: PendingIdentity.Fallback, keyHash: borrowing SHA256, body: Span<UInt8>,
-        mayBeForm: Bool, scratch: inout IdentityScratch
+        type: BodyType, scratch: inout IdentityScratch
     ) -> KeyLookup {
         for index in sources {
             let lookup: TokenLookup
             switch keySources[index] {
             case .json(let selection): lookup = scratch.takeJSON(at: selection, in: body)
-            case .form(let name) where mayBeForm: lookup = scratch.takeParameters(named: name, in: body)
-            case .header, .query, .cookie, .form: continue
+            case .form(let name):
+                guard type.media == .form || type.media == .absent else { continue }
+                lookup = scratch.takeParameters(named: name, in: body)
+            case .xpath(let path): lookup = scratch.takeXPath(path, in: body, type: type)
+            case .soapMessageID: lookup = scratch.takeMessageID(in: body, type: type)
+            case .header, .query, .cookie: continue
             }
             switch lookup {
             case .absent: continue
@@ -143,7 +155,7 @@ extension Identifier {
             while let value = cursor.next(named: name, octets: octets, gathered: scratch.gathered) {
                 lookup = scratch.take(octets.extracting(value), after: lookup)
             }
-        case .json, .form:
+        case .json, .form, .xpath, .soapMessageID:
             break
         }
         return lookup

@@ -33,7 +33,8 @@ package enum Identification: Sendable, Equatable {
     case identified(RequestIdentity)
 }
 
-/// A request whose head was identified and whose body is awaited: two hash computations and some flags, all inline.
+/// A request whose head was identified and whose body is awaited: two hash computations and some flags; nothing
+/// is allocated but where a boundary or a coding is kept.
 package struct PendingIdentity: Sendable {
     /// Where the key comes from.
     enum Key: Sendable {
@@ -58,8 +59,7 @@ package struct PendingIdentity: Sendable {
     package internal(set) var hasRetryEvidence: Bool
     package internal(set) var isAnonymous: Bool
     var isScopeMissing: Bool
-    /// The Content-Type does not contradict a urlencoded body.
-    var mayBeForm: Bool
+    var bodyType: BodyType
     /// Whether the body may be given in pieces, as it arrives. Otherwise `finish` needs it whole.
     package internal(set) var takesPieces: Bool
     /// False where the hash rule says `body none`: the head tells everything.
@@ -88,15 +88,27 @@ package struct IdentityScratch: Sendable {
     var decoded: [UInt8] = []
     var json = JSONCanonicaliser()
     var form = FormCanonicaliser()
+    var xml = XMLCanonicaliser()
+    var multipart = MultipartCanonicaliser()
 
     package init() {
         token.reserveCapacity(Token.countMax)
+    }
+
+    /// Bodies up to this size leave their buffers for the next.
+    private static let bodyBytesKept = 256 << 10
+
+    /// Gives back memory that a body of this size needed, if it is a large one.
+    mutating func trim(after bodyBytes: Int) {
+        if bodyBytes > Self.bodyBytesKept { trim() }
     }
 
     /// Gives back memory that large bodies needed.
     package mutating func trim() {
         json = JSONCanonicaliser()
         form = FormCanonicaliser()
+        xml = XMLCanonicaliser()
+        multipart = MultipartCanonicaliser()
         decoded = []
     }
 }

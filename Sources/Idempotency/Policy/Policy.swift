@@ -10,6 +10,10 @@ package struct Policy: Sendable, Equatable {
         case jsonPointer(String)
         /// A field of an `application/x-www-form-urlencoded` body.
         case form(String)
+        /// An XPath 1.0 expression over an XML body; the values of the nodes it selects, or its string.
+        case xpath(String)
+        /// wsa:MessageID in the header of a SOAP envelope.
+        case soapMessageID
     }
 
     package enum MissingKey: Sendable, Equatable {
@@ -66,6 +70,8 @@ package struct Policy: Sendable, Equatable {
     /// The methods that are covered; nil = every method but GET HEAD OPTIONS TRACE CONNECT. Methods are case-sensitive.
     package var methods: [String]?
     package var keySources: [KeySource] = [.header("idempotency-key")]
+    /// Prefixes that XPaths use, beside `XMLNamespace.predefined`.
+    package var xmlNamespaces: [XMLNamespace] = []
     package var onMissingKey: MissingKey = .pass
     /// What makes two requests the same. Nil = method, path, query and the body's octets, in token mode only.
     package var hash: HashRule?
@@ -105,6 +111,13 @@ package struct HashRule: Sendable, Equatable {
         case json
         /// `application/x-www-form-urlencoded`; order-free sorts the fields by name, keeping the order of equal names.
         case form(orderFree: Bool)
+        /// `XMLTokenWriter`.
+        case xml
+        /// The same of an envelope of SOAP 1.1 or 1.2, without what of its header differs between attempts
+        /// (`SOAPPlace`); the action counts.
+        case soap
+        /// `MultipartCanonicaliser`.
+        case multipart
         /// The body does not count.
         case none
     }
@@ -114,6 +127,10 @@ package struct HashRule: Sendable, Equatable {
         case jsonPointer(String)
         case form(String)
         case query(String)
+        /// XPath 1.0 that selects nodes of `body xml` or `body soap`.
+        case xpath(String)
+        /// The name of a part of `body multipart`.
+        case part(String)
     }
 
     package enum Replay: UInt8, Sendable, Equatable {

@@ -6,12 +6,18 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
     case wildcardInKeyPointer(String)
     /// A field, parameter or cookie without a name.
     case emptyName
-    /// The selector does not fit the body's form: JSON pointers need `body json`, form fields need `body form`.
+    /// The selector does not fit the body's form: JSON pointers need `body json`, form fields `body form`, XPaths
+    /// `body xml` or `body soap`, parts `body multipart`.
     case selectorDoesNotFitBody(String)
     /// More than `JSONSelection.pointersMax` JSON pointers.
     case tooManyPointers
     /// A pointer of more than `JSONCanonicaliser.depthMax` segments matches nothing.
     case pointerTooDeep(String)
+
+    /// Not an XPath 1.0 expression that can be used here, and why.
+    case invalidXPath(String, String)
+    /// More than `XMLLimits.pathsMax` XPaths in one list.
+    case tooManyXPaths
 
     package var description: String {
         switch self {
@@ -20,6 +26,8 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
         case .emptyName: "a name is empty"
         case .selectorDoesNotFitBody(let text): "'\(text)' does not fit the body's form"
         case .tooManyPointers: "more than \(JSONSelection.pointersMax) JSON pointers"
+        case .invalidXPath(let text, let reason): "'\(text)' cannot be used: \(reason)"
+        case .tooManyXPaths: "more than \(XMLLimits.pathsMax) XPaths"
         case .pointerTooDeep(let text): "'\(text)' has more than \(JSONCanonicaliser.depthMax) segments"
         }
     }

@@ -22,7 +22,7 @@ package enum RecordedOutcome: Sendable, Equatable {
 /// ```
 /// offset  size  content
 ///      0     4  "OGRC"
-///      4     1  version, 1
+///      4     1  version: 2 if octets of the body are stored apart, else 1
 ///      5     1  state: 2 completed, 3 tombstone (RecordState)
 ///      6     2  status
 ///      8     1  framing (RecordedAnswer.Framing); 0 in a tombstone
@@ -32,27 +32,32 @@ package enum RecordedOutcome: Sendable, Equatable {
 ///     24     8  octets of all this, checksum included
 ///     32     F  field lines
 ///   32+F     T  trailer lines
-/// 32+F+T     B  body; in a tombstone 8 octets with the size of its body and 32 with the body's SHA-256
+/// 32+F+T     B  body or the rest of it; in a tombstone 8 octets with the size of its body and 32 with its SHA-256
 ///    end    32  SHA-256 of: record key (32), epoch (8), everything before
 /// ```
+/// In version 2 there are 8 octets more at offset 32, and what follows moves: the count of octets stored apart.
+///
 /// Key and epoch are not in the octets, yet in the checksum: a record that lies under another key is found out.
 package enum RecordCoding {
-    package static let version: UInt8 = 1
+    package static let version: UInt8 = 2
     private static let magic: UInt32 = 0x4F47_5243
     private static let headCount = 32
+    private static let storedCount = 8
     private static let checksumCount = 32
     private static let tombstoneCount = headCount + 40 + checksumCount
 
     /// The octets that an answer takes.
     package static func encodedCount(of answer: borrowing RecordedAnswer) -> Int {
-        headCount + answer.fieldLines.count + answer.trailerLines.count + answer.body.count + checksumCount
+        headCount + (answer.storedBodyBytes > 0 ? storedCount : 0) + answer.fieldLines.count + answer.trailerLines.count
+            + answer.body.count + checksumCount
     }
 
     /// Appends an answer's octets.
     package static func encode(
         _ answer: borrowing RecordedAnswer, key: RecordKey, epoch: UInt64, into output: inout [UInt8]
     ) throws(RecordCodingError) {
-        guard (200..<600).contains(answer.status), answer.framing != .none || answer.body.isEmpty,
+        guard (200..<600).contains(answer.status), answer.framing != .none || answer.bodyBytes == 0,
+            answer.storedBodyBytes <= UInt64(Int64.max),
             FieldLines.areValid(answer.fieldLines.span), FieldLines.areValid(answer.trailerLines.span),
             answer.fieldLines.count <= UInt32.max, answer.trailerLines.count <= UInt32.max
         else { throw .malformed }
@@ -60,8 +65,10 @@ package enum RecordCoding {
         let total = encodedCount(of: answer)
         output.reserveCapacity(start + total)
         writeHead(
-            .completed, status: answer.status, framing: answer.framing.rawValue, fields: answer.fieldLines.count,
+            .completed, version: answer.storedBodyBytes > 0 ? 2 : 1, status: answer.status,
+            framing: answer.framing.rawValue, fields: answer.fieldLines.count,
             trailers: answer.trailerLines.count, total: total, to: &output)
+        if answer.storedBodyBytes > 0 { output.append(bigEndian: answer.storedBodyBytes) }
         output.append(contentsOf: answer.fieldLines)
         output.append(contentsOf: answer.trailerLines)
         output.append(contentsOf: answer.body)
@@ -76,7 +83,8 @@ package enum RecordCoding {
         let start = output.count
         output.reserveCapacity(start + tombstoneCount)
         writeHead(
-            .tombstone, status: tombstone.status, framing: 0, fields: 0, trailers: 0, total: tombstoneCount, to: &output
+            .tombstone, version: 1, status: tombstone.status, framing: 0, fields: 0, trailers: 0, total: tombstoneCount,
+            to: &output
         )
         output.append(bigEndian: tombstone.bodyBytes)
         output.append(tombstone.bodyDigest)
@@ -90,7 +98,8 @@ package enum RecordCoding {
         guard octets.count >= 5 else { throw .corrupt }
         guard integer(octets, at: 0, count: 4) == UInt64(magic) else { throw .foreign }
         guard octets[4] <= version else { throw .newerVersion(octets[4]) }
-        guard octets[4] == version, octets.count >= headCount + checksumCount,
+        let head = headCount + (octets[4] == 2 ? storedCount : 0)
+        guard octets[4] >= 1, octets.count >= head + checksumCount,
             integer(octets, at: 24, count: 8) == UInt64(octets.count)
         else { throw .corrupt }
         let end = octets.count - checksumCount
@@ -100,26 +109,31 @@ package enum RecordCoding {
         let status = UInt16(integer(octets, at: 6, count: 2))
         let fields = Int(integer(octets, at: 16, count: 4))
         let trailers = Int(integer(octets, at: 20, count: 4))
-        guard (200..<600).contains(status), integer(octets, at: 9, count: 7) == 0, headCount + fields + trailers <= end
+        guard (200..<600).contains(status), integer(octets, at: 9, count: 7) == 0, head + fields + trailers <= end
         else {
             throw .corrupt
         }
         switch RecordState(rawValue: octets[5]) {
         case .completed?:
             guard let framing = RecordedAnswer.Framing(rawValue: octets[8]) else { throw .corrupt }
-            let fieldLines = octets.extracting(headCount..<(headCount + fields))
-            let trailerLines = octets.extracting((headCount + fields)..<(headCount + fields + trailers))
-            let body = octets.extracting((headCount + fields + trailers)..<end)
-            guard FieldLines.areValid(fieldLines), FieldLines.areValid(trailerLines), framing != .none || body.isEmpty
+            let fieldLines = octets.extracting(head..<(head + fields))
+            let trailerLines = octets.extracting((head + fields)..<(head + fields + trailers))
+            let body = octets.extracting((head + fields + trailers)..<end)
+            let stored = octets[4] == 2 ? integer(octets, at: headCount, count: storedCount) : 0
+            guard FieldLines.areValid(fieldLines), FieldLines.areValid(trailerLines),
+                framing != .none || (body.isEmpty && stored == 0), stored <= UInt64(Int64.max),
+                (stored > 0) == (octets[4] == 2)
             else {
                 throw .corrupt
             }
             return .answered(
                 RecordedAnswer(
                     status: status, framing: framing, fieldLines: Array(fieldLines), body: Array(body),
-                    trailerLines: Array(trailerLines)))
+                    trailerLines: Array(trailerLines), storedBodyBytes: stored))
         case .tombstone?:
-            guard octets.count == tombstoneCount, octets[8] == 0, fields == 0, trailers == 0 else { throw .corrupt }
+            guard octets.count == tombstoneCount, octets[4] == 1, octets[8] == 0, fields == 0, trailers == 0 else {
+                throw .corrupt
+            }
             return .notKept(
                 Tombstone(
                     status: status, bodyBytes: integer(octets, at: headCount, count: 8),
@@ -130,7 +144,7 @@ package enum RecordCoding {
     }
 
     private static func writeHead(
-        _ state: RecordState, status: UInt16, framing: UInt8, fields: Int, trailers: Int, total: Int,
+        _ state: RecordState, version: UInt8, status: UInt16, framing: UInt8, fields: Int, trailers: Int, total: Int,
         to output: inout [UInt8]
     ) {
         output.append(bigEndian: magic)

@@ -117,6 +117,15 @@ package enum StoreRequest: Sendable {
     /// Answered by `.stored(…)` once the outcome is as durable as the claim was asked to be. `.unknown` may later be
     /// followed by `.answered` or `.notKept` with the same epoch (a late answer).
     case complete(ClaimReference, Outcome, ReplyAddress)
+    /// Adds octets to the body of the answer that this claim's attempt is receiving, best in pieces of
+    /// `StoredBody.pieceBytes`. Answered by `.body`. Taken while the claim is open or its outcome unknown. Nobody sees
+    /// them until the claim completes with an answer whose `storedBodyBytes` is the sum of all that was appended,
+    /// and are gone if it ends in any other way.
+    case appendBody(ClaimReference, [UInt8], ReplyAddress)
+    /// Reads a slice of a recorded answer's stored octets: some of those at `from` and after, at least one, at most
+    /// `countMax`. Answered by `.body`. Possible for `StoredBody.graceMilliseconds` after the record expired or was
+    /// replaced, so that a replay ends as it began.
+    case readBody(ClaimReference, from: UInt64, countMax: Int, ReplyAddress)
     /// The waiter at this address no longer waits. Not answered; an answer already on its way may still come.
     case leave(RecordKey, ReplyAddress)
     /// The answer was completely delivered to its client. Not answered.
@@ -152,6 +161,7 @@ package enum StoreResult: Sendable, Equatable {
     case refused(StoreRefusal)
 
     case stored(Storing)
+    case body(StoredBody.Result)
     case listed([RecordSummary])
     case resolved(ResolveResult)
 }

@@ -16,17 +16,28 @@ package struct RecordedAnswer: Sendable, Equatable {
     /// `name ": " value CRLF` for each field line, in order, case and duplicates kept, hop-by-hop and framing-unrelated
     /// fields only. Names are tokens; values hold no CR, LF or NUL. Checked when a record is decoded.
     package var fieldLines: [UInt8]
+    /// The body, or what of it follows the stored octets.
     package var body: [UInt8]
     /// The trailer section in the form of `fieldLines`; mostly empty.
     package var trailerLines: [UInt8]
+    /// Octets of the body that stand in the store, before those in `body`: appended while the attempt ran, and read
+    /// back in slices (`StoreRequest.appendBody`, `.readBody`).
+    package var storedBodyBytes: UInt64
 
-    package init(status: UInt16, framing: Framing, fieldLines: [UInt8], body: [UInt8], trailerLines: [UInt8] = []) {
+    package init(
+        status: UInt16, framing: Framing, fieldLines: [UInt8], body: [UInt8], trailerLines: [UInt8] = [],
+        storedBodyBytes: UInt64 = 0
+    ) {
         self.status = status
         self.framing = framing
         self.fieldLines = fieldLines
         self.body = body
         self.trailerLines = trailerLines
+        self.storedBodyBytes = storedBodyBytes
     }
+
+    /// Octets of the whole body.
+    package var bodyBytes: UInt64 { storedBodyBytes &+ UInt64(body.count) }
 }
 
 /// What stays of an answer whose body was larger than the record limit.

@@ -24,8 +24,8 @@ extension Exchange {
             run { $0.claimAnswered(result) }
         case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
             run { $0.claimAnswered(result) }
-        case .listed, .resolved:
-            preconditionFailure("an operator's answer was delivered to an exchange")
+        case .body, .listed, .resolved:
+            preconditionFailure("an answer was delivered that no exchange asked for")
         }
     }
 

@@ -144,7 +144,7 @@ package final class EmbeddedStore: RecordStore {
     /// One step, and the next behind whatever was submitted meanwhile.
     private func takeExpiryStep() {
         let core = core.value
-        let isMore = core.expire()
+        let isMore = core.expire() || core.removeBodies()
         finishUpkeep()
         if isMore { queue.async { self.takeExpiryStep() } }
     }
@@ -167,7 +167,7 @@ package final class EmbeddedStore: RecordStore {
             let core = core.value
             _ = core.reopen()
             core.writeHeld()
-            while core.expire() {}
+            while core.expire() || core.removeBodies() {}
             finishUpkeep()
         }
     }

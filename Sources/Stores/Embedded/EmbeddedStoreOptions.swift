@@ -42,6 +42,8 @@ enum EmbeddedLimits {
     static let transactionBytesMax = 16 << 20
     /// Records that one step of expiry removes, so that claims never wait long for it.
     static let expiryStepMax = 256
+    /// Pieces of bodies that one step removes.
+    static let pieceStepMax = 64
     /// Rows that one step of a listing reads.
     static let listStepMax = 2048
     /// Commits between two measurements of the size.

@@ -44,6 +44,8 @@ indirect enum Change {
     /// `replaced`: the row that stood under the key.
     case claim(OpenClaim, replaced: RecordRow?)
     case outcome(OpenClaim, PendingOutcome)
+    /// Octets of a body, from an offset on.
+    case append(ClaimReference, at: UInt64, [UInt8], ReplyAddress)
     /// A record that no running claim owns changes from one row to another (nil = removed).
     case amend(from: RecordRow, to: RecordRow?, answer: RecordedAnswer?, octets: [UInt8]?, reply: AmendReply)
 }

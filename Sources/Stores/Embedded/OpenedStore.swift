@@ -10,6 +10,8 @@ struct OpenedStore: ~Copyable {
     let sealer: RecordSealer?
     let index: RecordIndex
     let unknowns: Int
+    /// Bodies of attempts that nobody completes.
+    let looseBodies: [UInt64]
     /// The highest id in use; 0 = none.
     let lastID: UInt64
 
@@ -25,10 +27,12 @@ struct OpenedStore: ~Copyable {
         var (engine, scan) = try Self.openEngine(database, connections: options.scanConnections)
         // Without a boot id nothing can be proven about marks, which a random one brings about.
         let bootID = options.bootID ?? readBootID() ?? (0..<16).map { _ in UInt8.random(in: 0...255) }
+        let looseBodies: [UInt64]
         do throws(StorageError) {
             try engine.takeOver()
             let remains = SendMarks.Remains(path: directory.marks, bootID: bootID)
             try Self.resolve(&scan, remains, engine)
+            looseBodies = try engine.looseBodies()
             try engine.checkpointAll()
         } catch {
             engine.close(isIntact: false)
@@ -50,6 +54,7 @@ struct OpenedStore: ~Copyable {
         }
         index = scan.index
         unknowns = scan.unknowns
+        self.looseBodies = looseBodies
         lastID = scan.lastID
     }
 

@@ -33,7 +33,7 @@ extension RecordRow {
         case .answered(let answer):
             try RecordCoding.encode(answer, key: key, epoch: id, into: &octets)
             status = answer.status
-            bodyBytes = UInt64(answer.body.count)
+            bodyBytes = answer.bodyBytes
         case .notKept(let tombstone):
             try RecordCoding.encode(tombstone, key: key, epoch: id, into: &octets)
             status = tombstone.status

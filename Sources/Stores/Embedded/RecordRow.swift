@@ -8,7 +8,7 @@ package import Idempotency
 ///      1     1  state
 ///      2     1  kind
 ///      3     1  unknown cause, 0 = none
-///      4     1  flags: 1 = delivered, 2 = durability .process
+///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces
 ///      5     1  octets of the route's name
 ///      6     2  status of the answer, 0 = none
 ///      8    32  key
@@ -18,7 +18,7 @@ package import Idempotency
 ///     88     8  expires at, the same
 ///     96     8  octets of the answer's body
 ///    104     4  send mark slot
-///    108     1  1 = the answer beside the row is sealed
+///    108     1  what stands sealed beside the row: 1 = the answer, 2 = all pieces of the body
 ///    109     3  0
 ///    112     n  the route's name
 ///  112+n     8  checksum over the row's id and everything before
@@ -41,6 +41,9 @@ package struct RecordRow: Sendable, Equatable {
     package var bodyBytes: UInt64 = 0
     /// The answer is stored sealed; a plain one in its place was put there by somebody else.
     package var isAnswerSealed = false
+    package var isBodySealed = false
+    /// Octets of the body stand in pieces.
+    package var hasStoredBody = false
     package var markSlot: UInt32
     package var route: String
 
@@ -75,7 +78,8 @@ extension RecordRow {
             if count > 0 { (target + Self.fixedBytes).copyMemory(from: octets.baseAddress!, byteCount: count) }
             return count
         }
-        let flags: UInt8 = (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0)
+        let flags: UInt8 = (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
+        let sealed: UInt32 = (isAnswerSealed ? 1 : 0) | (isBodySealed ? 2 : 0)
         target.storeBytes(of: 1, toByteOffset: 0, as: UInt8.self)
         target.storeBytes(of: state.rawValue, toByteOffset: 1, as: UInt8.self)
         target.storeBytes(of: kind.rawValue, toByteOffset: 2, as: UInt8.self)
@@ -90,7 +94,7 @@ extension RecordRow {
         target.storeBytes(of: expiresAtMilliseconds.littleEndian, toByteOffset: 88, as: UInt64.self)
         target.storeBytes(of: bodyBytes.littleEndian, toByteOffset: 96, as: UInt64.self)
         target.storeBytes(of: markSlot.littleEndian, toByteOffset: 104, as: UInt32.self)
-        target.storeBytes(of: (isAnswerSealed ? 1 : 0 as UInt32).littleEndian, toByteOffset: 108, as: UInt32.self)
+        target.storeBytes(of: sealed.littleEndian, toByteOffset: 108, as: UInt32.self)
         return Self.fixedBytes + routeBytes
     }
 
@@ -132,7 +136,8 @@ extension RecordRow {
             status: UInt16(littleEndian: octets.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
             owner: Self.word(octets, at: 72), claimedAtMilliseconds: Self.word(octets, at: 80),
             expiresAtMilliseconds: Self.word(octets, at: 88), bodyBytes: Self.word(octets, at: 96),
-            isAnswerSealed: octets[108] == 1,
+            isAnswerSealed: octets[108] & 1 != 0, isBodySealed: octets[108] & 2 != 0,
+            hasStoredBody: octets[4] & 4 != 0,
             markSlot: UInt32(littleEndian: octets.loadUnaligned(fromByteOffset: 104, as: UInt32.self)),
             route: String(decoding: octets[Self.fixedBytes..<Self.fixedBytes + Int(octets[5])], as: UTF8.self))
     }

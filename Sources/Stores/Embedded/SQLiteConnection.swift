@@ -98,6 +98,20 @@ struct SQLiteStatement: ~Copyable {
         if try step(connection) { sqlite3_reset(pointer) }
     }
 
+    /// Runs with these octets as one more parameter.
+    func run(_ connection: borrowing SQLiteConnection, _ index: Int32, _ octets: [UInt8]) throws(StorageError) {
+        let pointer = pointer
+        let code = octets.withUnsafeBytes { octets in
+            // A null pointer would bind NULL, not an empty blob.
+            let start = octets.baseAddress ?? UnsafeRawPointer(pointer)
+            _ = oncegate_sqlite3_bind_blob_static(pointer, index, start, Int32(octets.count))
+            let code = sqlite3_step(pointer)
+            sqlite3_reset(pointer)
+            return code
+        }
+        guard code == SQLITE_DONE || code == SQLITE_ROW else { throw connection.error(code) }
+    }
+
     func reset() {
         sqlite3_reset(pointer)
     }

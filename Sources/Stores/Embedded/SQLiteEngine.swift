@@ -8,11 +8,12 @@ internal import Transport
 /// ```
 /// rec (id INTEGER PRIMARY KEY, row BLOB)       RecordRow
 /// resp(id INTEGER PRIMARY KEY, answer BLOB)    RecordCoding, sealed or plain, written with the outcome
+/// piece, loose                                 SQLitePieces
 /// ```
 /// One connection does all writes and checkpoints (SQLite 3.40.1 can lose a reset of the log otherwise).
 final class SQLiteEngine: StorageEngine {
     static let applicationID: UInt32 = 0x4F47_5253
-    /// 2: rows and answers can be sealed.
+    /// 2: rows and answers can be sealed, bodies stand in pieces.
     static let formatVersion: UInt32 = 2
     static let pageBytes = 4096
     /// Pages in the log after which it is copied into the database.
@@ -34,6 +35,8 @@ final class SQLiteEngine: StorageEngine {
     private let pageCount: SQLiteStatement
     private let freePageCount: SQLiteStatement
 
+    /// Nil until `takeOver`.
+    private var pieces: SQLitePieces?
     var sealer: RecordSealer?
     private let rowBuffer = UnsafeMutableRawPointer.allocate(byteCount: RecordRow.bytesMax, alignment: 8)
     /// Written by the log hook.
@@ -82,8 +85,10 @@ final class SQLiteEngine: StorageEngine {
     /// earlier format up to this one.
     func takeOver() throws(StorageError) {
         try connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        guard try connection.integer("PRAGMA user_version") < Self.formatVersion else { return }
-        try connection.execute("PRAGMA user_version=\(Self.formatVersion)")
+        if try connection.integer("PRAGMA user_version") < Self.formatVersion {
+            try connection.execute("BEGIN; \(SQLitePieces.schema) PRAGMA user_version=\(Self.formatVersion); COMMIT")
+        }
+        pieces = try SQLitePieces(connection)
     }
 
     /// Copies the whole log into the database and syncs both: what was readable before is durable afterwards.
@@ -150,7 +155,13 @@ final class SQLiteEngine: StorageEngine {
         case .insertAnswer(let id, let key, let octets):
             let stored = try seal(octets, RecordSealer.Place(kind: .answer, key: key, epoch: id))
             insertAnswer.bind(1, id)
-            try bindAndRun(insertAnswer, 2, stored)
+            try insertAnswer.run(connection, 2, stored)
+        case .insertPiece(let place, let octets):
+            let stored = sealer == nil ? BodyPiece.encode(octets, place) : try seal(octets, place.sealed)
+            try pieces?.insert(stored, id: place.epoch, at: place.offset, connection)
+        case .removePieces(let id, let offset): try pieces?.remove(id: id, through: offset, connection)
+        case .loosen(let id): try pieces?.setLoose(true, id: id, connection)
+        case .fasten(let id): try pieces?.setLoose(false, id: id, connection)
         case .remove(let id):
             removeRow.bind(1, id)
             try removeRow.run(connection)
@@ -171,16 +182,6 @@ final class SQLiteEngine: StorageEngine {
         statement.bind(1, row.id)
         statement.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))
         try statement.run(connection)
-    }
-
-    private func bindAndRun(_ statement: borrowing SQLiteStatement, _ index: Int32, _ octets: [UInt8])
-        throws(StorageError)
-    {
-        let result = octets.withUnsafeBytes { (octets) -> Result<Void, StorageError> in
-            statement.bind(index, octets: octets)
-            return Result { () throws(StorageError) in try statement.run(connection) }
-        }
-        try result.get()
     }
 
     private func seal(_ octets: [UInt8], _ place: RecordSealer.Place) throws(StorageError) -> [UInt8] {
@@ -210,6 +211,32 @@ final class SQLiteEngine: StorageEngine {
         } catch {
             return .unreadable(error)
         }
+    }
+
+    func readPiece(_ place: BodyPiece.Place, mustBeSealed: Bool) throws(StorageError) -> StoredAnswer {
+        let sealer = sealer
+        let found = try pieces?.read(id: place.epoch, at: place.offset, connection) { offset, stored in
+            var whole = place
+            whole.offset = offset
+            return BodyPiece.read(stored, whole, from: place.offset, sealer, mustBeSealed: mustBeSealed)
+        }
+        return found ?? .absent
+    }
+
+    func pieceOffsets(of id: UInt64, countMax: Int) throws(StorageError) -> [UInt64] {
+        try pieces?.offsets(of: id, countMax: countMax, connection) ?? []
+    }
+
+    func firstPiece(from first: UInt64, below end: UInt64) throws(StorageError) -> UInt64? {
+        try pieces?.firstID(from: first, below: end, connection)
+    }
+
+    /// Bodies for which no answer stands.
+    func looseBodies() throws(StorageError) -> [UInt64] {
+        var ids: [UInt64] = []
+        let select = try connection.prepare("SELECT id FROM loose")
+        while try select.step(connection) { ids.append(select.integer(0)) }
+        return ids
     }
 
     func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow] {
@@ -259,6 +286,7 @@ extension SQLiteEngine {
             BEGIN;
             CREATE TABLE rec(id INTEGER PRIMARY KEY, row BLOB NOT NULL);
             CREATE TABLE resp(id INTEGER PRIMARY KEY, answer BLOB NOT NULL);
+            \(SQLitePieces.schema)
             PRAGMA application_id=\(applicationID);
             PRAGMA user_version=\(formatVersion);
             COMMIT;

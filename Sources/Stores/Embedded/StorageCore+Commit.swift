@@ -61,12 +61,13 @@ extension StorageCore {
     private func append(_ change: Change, to operations: inout [StorageOperation], _ isSynced: inout Bool) {
         switch change {
         case .claim(let running, let replaced):
-            if let replaced { operations.append(.remove(id: replaced.id)) }
+            if let replaced { remove(replaced, &operations) }
             operations.append(.insert(running.row))
             if running.row.durability == .power { isSynced = true }
         case .outcome(let running, let pending):
             if let row = pending.row {
                 operations.append(.update(row))
+                if row.hasStoredBody { operations.append(.fasten(id: row.id)) }
                 if let octets = pending.octets {
                     operations.append(.insertAnswer(id: row.id, key: row.key, octets: octets))
                 }
@@ -75,12 +76,15 @@ extension StorageCore {
             }
             if let successor = pending.successor { operations.append(.insert(successor.row)) }
             if running.row.durability == .power { isSynced = true }
+        case .append(let reference, let offset, let octets, _):
+            pieces(reference, at: offset, octets, to: &operations)
         case .amend(let from, let to, _, let octets, let reply):
             if let to {
                 operations.append(.update(to))
+                if to.hasStoredBody, !from.hasStoredBody { operations.append(.fasten(id: to.id)) }
                 if let octets { operations.append(.insertAnswer(id: to.id, key: to.key, octets: octets)) }
             } else {
-                operations.append(.remove(id: from.id))
+                remove(from, &operations)
             }
             if case .none = reply {
                 // That an answer was delivered may be forgotten in a power cut: the record is then replayed once too
@@ -91,24 +95,39 @@ extension StorageCore {
         }
     }
 
+    /// The body of a record that goes is removed later, in steps.
+    private func remove(_ row: RecordRow, _ operations: inout [StorageOperation]) {
+        operations.append(.remove(id: row.id))
+        if row.hasStoredBody { operations.append(.loosen(id: row.id)) }
+    }
+
     // MARK: Success
 
     private func succeed(_ change: Change) {
         switch change {
         case .claim(let running, let replaced):
-            if let replaced { forget(replaced) }
+            if let replaced {
+                forget(replaced)
+                forgetBody(
+                    replaced,
+                    dueMilliseconds: min(now, replaced.expiresAtMilliseconds) &+ StoredBody.graceMilliseconds)
+            }
             begin(running)
         case .outcome(let running, let pending):
             succeed(running, pending)
+        case .append(_, let offset, let octets, let address):
+            outbox.add(address, .body(.appended(bodyBytes: offset + UInt64(octets.count))))
         case .amend(let from, let to, let answer, _, let reply):
             var wasUnknown = from.state == .unknown
             if case .held(let record) = reply, record.isFree { wasUnknown = false }
             if wasUnknown, to?.state != .unknown { figures.unknowns -= 1 }
             if let to {
+                settleBody(to.id, to)
                 cache.update(to)
                 if let answer { cache.insert(RecordCache.Entry(row: to, answer: answer)) }
             } else {
                 forget(from, isUnknownCounted: false)
+                forgetBody(from, dueMilliseconds: 0)
             }
             if held[from.key]?.row.id == from.id {
                 held[from.key] = nil
@@ -134,6 +153,7 @@ extension StorageCore {
     private func succeed(_ running: OpenClaim, _ pending: PendingOutcome) {
         let key = running.row.key
         marks.giveBack(running.row.markSlot)
+        settleBody(running.row.id, pending.row)
         figures.completions &+= 1
         outbox.add(pending.address, .stored(.durable))
         open[key] = pending.successor
@@ -188,6 +208,8 @@ extension StorageCore {
             abandon(running, refusal)
         case .outcome(let running, let pending):
             hold(running, pending, refusal)
+        case .append(let reference, _, _, let address):
+            appendFailed(reference, refusal, address)
         case .amend(_, _, _, _, let reply):
             switch reply {
             case .none, .held: break
@@ -234,10 +256,10 @@ extension StorageCore {
 
     // MARK: Size
 
-    func isFull() -> Bool {
-        guard figures.bytesUsed >= options.claimBytesMax else { return false }
+    func isOver(_ limit: UInt64) -> Bool {
+        guard figures.bytesUsed >= limit else { return false }
         if commitsSinceMeasurement > 0 { measure() }
-        return figures.bytesUsed >= options.claimBytesMax
+        return figures.bytesUsed >= limit
     }
 
     func measure() {
@@ -255,7 +277,7 @@ extension StorageCore {
         for operation in operations {
             switch operation {
             case .insert: figures.bytesUsed += 160
-            case .insertAnswer(_, _, let octets): figures.bytesUsed += UInt64(octets.count)
+            case .insertAnswer(_, _, let octets), .insertPiece(_, let octets): figures.bytesUsed += UInt64(octets.count)
             default: break
             }
         }

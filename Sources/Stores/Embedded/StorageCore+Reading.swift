@@ -96,10 +96,17 @@ extension StorageCore {
 
     /// What is sealed and cannot be opened is answered as what is damaged: it is a record, and never run again.
     func refuseUnreadable(_ key: RecordKey, _ error: SealError, _ address: ReplyAddress) {
-        guard case .missingKey(let keyID) = error else { return refuse(address, .corrupt) }
-        figures.unreadableRecords &+= 1
-        if missingKeys.insert(keyID).inserted { options.report?(.recordUnreadable(key, keyID)) }
+        noteUnreadable(key, error)
         outbox.add(address, .refused(.corrupt))
+    }
+
+    func noteUnreadable(_ key: RecordKey, _ error: SealError) {
+        switch error {
+        case .forged: figures.corruptRecords &+= 1
+        case .missingKey(let keyID):
+            figures.unreadableRecords &+= 1
+            if missingKeys.insert(keyID).inserted { options.report?(.recordUnreadable(key, keyID)) }
+        }
     }
 
     /// Nil: what is written from here on is plain, and what was sealed cannot be read.

@@ -30,7 +30,10 @@ extension StorageCore {
             let operations =
                 ids.count == rows.count ? [.removeRange(first...last)] : ids.map { StorageOperation.remove(id: $0) }
             try engine.commit(operations, isSynced: false)
-            for row in expired { forget(row) }
+            for row in expired {
+                forget(row)
+                dropOpenBody(row.id)
+            }
             figures.expired &+= UInt64(ids.count)
             commitsSinceMeasurement += 1
             return rows.count == EmbeddedLimits.expiryStepMax
@@ -58,6 +61,8 @@ extension StorageCore {
         engine.close(isIntact: false)
         self.engine = nil
         cache.removeAll()
+        // Pieces are not synced: whether they still stand is not known.
+        for id in bodies.keys { bodies[id]?.isBroken = true }
         onFailure(error)
     }
 
@@ -125,7 +130,9 @@ extension StorageCore {
         }
         if !operations.isEmpty { try engine.commit(operations, isSynced: true) }
         for key in settled {
-            if let record = held.removeValue(forKey: key) { marks.giveBack(record.row.markSlot) }
+            guard let record = held.removeValue(forKey: key) else { continue }
+            marks.giveBack(record.row.markSlot)
+            bodies[record.row.id] = nil
         }
         self.index = index
         figures.unknowns = unknowns

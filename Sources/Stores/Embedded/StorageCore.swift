@@ -32,6 +32,9 @@ final class StorageCore {
     /// Claims of this process whose outcome could not be stored, though their rows still say in flight.
     @exclusivity(unchecked) var held: [RecordKey: HeldRecord] = [:]
     var listings: [Listing] = []
+    /// By epoch.
+    @exclusivity(unchecked) var bodies: [UInt64: OpenBody] = [:]
+    var doomed: [DoomedBody] = []
 
     @exclusivity(unchecked) var changes: [Change] = []
     /// Keys changed by `.amend` in this batch.
@@ -48,6 +51,7 @@ final class StorageCore {
     private var latestSecond: UInt64 = 0
     var commitsSinceMeasurement = 0
     var expiryCursor: UInt64 = 0
+    var pieceCursor: UInt64 = 0
 
     init(opened: consuming OpenedStore, options: EmbeddedStoreOptions, deliver: @escaping ReplyOutbox.Deliver) {
         self.options = options
@@ -60,6 +64,7 @@ final class StorageCore {
         sequence = UInt32(truncatingIfNeeded: opened.lastID & 0xFF_FFFF)
         takenThroughSecond = opened.lastID >> 24
         figures.unknowns = opened.unknowns
+        doomed = opened.looseBodies.map { DoomedBody(id: $0, dueMilliseconds: 0) }
         database = opened.directory.database
         directory = consume opened.directory
         cache = RecordCache(bytesMax: options.cacheBytesMax)
@@ -83,6 +88,9 @@ final class StorageCore {
             switch request {
             case .claim(let claim, let address): handleClaim(claim, address)
             case .complete(let reference, let outcome, let address): handleComplete(reference, outcome, address)
+            case .appendBody(let reference, let octets, let address): handleAppend(reference, octets, address)
+            case .readBody(let reference, let offset, let countMax, let address):
+                handleRead(reference, from: offset, countMax: countMax, address)
             case .leave(let key, let address): handleLeave(key, address)
             case .delivered(let reference): handleDelivered(reference)
             case .list(let filter, let address): handleList(filter, address)
@@ -134,7 +142,7 @@ final class StorageCore {
     }
 
     /// Whether what stands under the key waits for a commit; a claim that waits for it can be joined all the same.
-    private func isChanging(_ key: RecordKey) -> Bool {
+    func isChanging(_ key: RecordKey) -> Bool {
         if let running = open[key] { return running.phase == .completing }
         return !amendedKeys.isEmpty && amendedKeys.contains(key)
     }
@@ -186,7 +194,7 @@ final class StorageCore {
             id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
             _ = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
         }
-        guard open.count < options.openClaimsMax, !isFull() else { return refuse(address, .full) }
+        guard open.count < options.openClaimsMax, !isOver(options.claimBytesMax) else { return refuse(address, .full) }
         let running = OpenClaim(machine: machine, row: makeRow(claim, id), address: address)
         open[claim.key] = running
         changes.append(.claim(running, replaced: row))
@@ -287,6 +295,7 @@ final class StorageCore {
             var settled = row
             settled.take(running.machine)
             pending.waiters = waiters
+            guard attachBody(outcome, to: &settled) else { return hold(running, pending, .failed) }
             do throws(RecordCodingError) {
                 pending.octets = try settled.encode(outcome, isSealed: sealer != nil)
             } catch {
@@ -330,6 +339,12 @@ final class StorageCore {
         var octets: [UInt8]?
         var answer: RecordedAnswer?
         if let outcome {
+            if var row = to {
+                guard attachBody(outcome, to: &row) else {
+                    return failed(.amend(from: from, to: row, answer: nil, octets: nil, reply: reply), .failed)
+                }
+                to = row
+            }
             if case .answered(let recorded) = outcome { answer = recorded }
             do throws(RecordCodingError) {
                 octets = try to?.encode(outcome, isSealed: sealer != nil)

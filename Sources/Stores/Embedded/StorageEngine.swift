@@ -9,6 +9,12 @@ protocol StorageEngine: AnyObject {
     func read(_ id: UInt64) throws(StorageError) -> StoredRow
     /// The octets of the answer or tombstone that stands beside a row.
     func readAnswer(of row: RecordRow) throws(StorageError) -> StoredAnswer
+    /// The octets at a place and those after it in the same piece. `mustBeSealed`: a plain piece there is not ours.
+    func readPiece(_ place: BodyPiece.Place, mustBeSealed: Bool) throws(StorageError) -> StoredAnswer
+    /// Where the first pieces of a body begin.
+    func pieceOffsets(of id: UInt64, countMax: Int) throws(StorageError) -> [UInt64]
+    /// The lowest id with `first ≤ id < end` of which there is a piece.
+    func firstPiece(from first: UInt64, below end: UInt64) throws(StorageError) -> UInt64?
     /// The rows with `first ≤ id < end`, in the order of their ids, at most `countMax`.
     func rows(from first: UInt64, to end: UInt64, countMax: Int) throws(StorageError) -> [StoredRow]
     /// Work that may wait until the replies of a commit are out.
@@ -25,6 +31,11 @@ enum StorageOperation {
     /// The claim in this row has lost its owner; nothing else of the row changes, whether it can be read or not.
     case orphan(id: UInt64, cause: UnknownCause)
     case insertAnswer(id: UInt64, key: RecordKey, octets: [UInt8])
+    case insertPiece(BodyPiece.Place, [UInt8])
+    case removePieces(id: UInt64, through: UInt64)
+    /// No answer stands for the body of this id.
+    case loosen(id: UInt64)
+    case fasten(id: UInt64)
     case remove(id: UInt64)
     case removeRange(ClosedRange<UInt64>)
 }

@@ -13,6 +13,15 @@ final class InMemoryCore {
             self.machine = machine
             self.summary = summary
         }
+
+        /// Whether the claim of this epoch is open, or its outcome unknown.
+        func takesOutcome(_ reference: ClaimReference) -> Bool {
+            guard machine.epoch == reference.epoch else { return false }
+            switch machine.state {
+            case .inFlight, .unknown: return true
+            case .absent, .completed, .tombstone: return false
+            }
+        }
     }
 
     /// What a record takes beside its answer.
@@ -23,6 +32,7 @@ final class InMemoryCore {
     private var records: [RecordKey: Record] = [:]
     /// Keys by the second in which they expire.
     private var expiries: [UInt64: [RecordKey]] = [:]
+    private var bodies = InMemoryBodies()
     private var epoch: UInt64 = 0
     private var now: UInt64 = 0
     private var isClosing = false
@@ -43,6 +53,10 @@ final class InMemoryCore {
                 handleClaim(claim, address, isWaiting: false)
             case .complete(let reference, let outcome, let address):
                 handleComplete(reference, outcome, address)
+            case .appendBody(let reference, let octets, let address):
+                outbox.add(address, .body(append(reference, octets)))
+            case .readBody(let reference, let offset, let countMax, let address):
+                outbox.add(address, .body(read(reference, from: offset, countMax: countMax)))
             case .leave(let key, let address):
                 _ = records[key]?.machine.leave(address)
             case .delivered(let reference):
@@ -67,6 +81,7 @@ final class InMemoryCore {
             for waiter in record.machine.waiters { outbox.add(waiter, .refused(.closing)) }
         }
         records = [:]
+        bodies = InMemoryBodies()
         outbox.deliver()
     }
 
@@ -83,7 +98,8 @@ final class InMemoryCore {
                 figures.refusedFull += 1
                 return outbox.add(address, .refused(.full))
             }
-            remove(claim.key)
+            let end = min(now, record?.summary.expiresAtMilliseconds ?? now)
+            remove(claim.key, bodyUntil: end &+ StoredBody.graceMilliseconds)
             start(machine, claim.key, route: claim.route, address)
         case .joined:
             record?.machine = machine
@@ -111,8 +127,10 @@ final class InMemoryCore {
         outbox.add(address, .claimed(ClaimReference(key: key, epoch: epoch)))
     }
 
-    private func remove(_ key: RecordKey) {
+    /// `bodyUntil`: how long a recorded body can still be read.
+    private func remove(_ key: RecordKey, bodyUntil: UInt64 = 0) {
         guard let record = records.removeValue(forKey: key) else { return }
+        figures.bytesUsed -= bodies.forget(record.summary.epoch, until: bodyUntil)
         figures.bytesUsed -= record.bytes
         count(record.summary.state, -1)
     }
@@ -140,6 +158,12 @@ final class InMemoryCore {
     private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
         guard let record = records[reference.key] else { return outbox.add(address, .stored(.stale)) }
         let summary = record.summary
+        if record.takesOutcome(reference), case .answered(let answer) = outcome,
+            !bodies.holds(reference.epoch, answer.storedBodyBytes)
+        {
+            outbox.add(address, .stored(.failed(.failed)))
+            return loseOutcome(record, reference)
+        }
         let retention = summary.expiresAtMilliseconds - summary.claimedAtMilliseconds
         let (sum, overflows) = now.addingReportingOverflow(retention)
         let nextExpiry = overflows ? .max : sum
@@ -158,8 +182,47 @@ final class InMemoryCore {
             records[reference.key]?.resenders = record.resenders
         case .settled(let waiters):
             settle(record, outcome)
+            settleBody(record, outcome)
             for waiter in waiters { answer(waiter, outcome, record) }
         }
+    }
+
+    /// The answer speaks of a body that was not stored.
+    private func loseOutcome(_ record: Record, _ reference: ClaimReference) {
+        // A late answer that is lost leaves what is unknown as it is.
+        guard record.machine.state == .inFlight,
+            case .settled(let waiters) = record.machine.complete(
+                .unknown(.notStored), epoch: reference.epoch, nextEpoch: 0, nextExpiresAtMilliseconds: 0)
+        else { return }
+        settle(record, .unknown(.notStored))
+        for waiter in waiters { outbox.add(waiter, .unknown(.notStored)) }
+    }
+
+    private func settleBody(_ record: Record, _ outcome: Outcome) {
+        switch outcome {
+        case .answered(let answer) where answer.storedBodyBytes > 0: bodies.record(record.summary.epoch)
+        // A late answer may follow.
+        case .unknown: break
+        case .answered, .notKept, .released: figures.bytesUsed -= bodies.forget(record.summary.epoch, until: 0)
+        }
+    }
+
+    private func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoredBody.Result {
+        guard !isClosing else { return .refused(.closing) }
+        guard records[reference.key]?.takesOutcome(reference) == true else { return .stale }
+        guard octets.isEmpty || figures.bytesUsed < figures.bytesMax else {
+            figures.refusedFull += 1
+            bodies.lose(reference)
+            return .refused(.full)
+        }
+        guard let bytes = bodies.append(reference, octets) else { return .refused(.failed) }
+        figures.bytesUsed += UInt64(octets.count)
+        return .appended(bodyBytes: bytes)
+    }
+
+    private func read(_ reference: ClaimReference, from offset: UInt64, countMax: Int) -> StoredBody.Result {
+        guard !isClosing else { return .refused(.closing) }
+        return bodies.read(reference, from: offset, countMax: countMax).map { .octets($0) } ?? .stale
     }
 
     private func answer(_ waiter: ReplyAddress, _ outcome: Outcome, _ record: Record) {
@@ -188,7 +251,7 @@ final class InMemoryCore {
         case .answered(let answer):
             record.outcome = .answered(answer)
             record.summary.status = answer.status
-            record.summary.bodyBytes = UInt64(answer.body.count)
+            record.summary.bodyBytes = answer.bodyBytes
             let bytes = UInt64(answer.body.count + answer.fieldLines.count + answer.trailerLines.count)
             record.bytes += bytes
             figures.bytesUsed += bytes
@@ -219,6 +282,7 @@ final class InMemoryCore {
 
     private func resolve(_ key: RecordKey, _ resolution: Resolution) -> ResolveResult {
         guard let record = records[key] else { return .notFound }
+        let before = record.machine
         switch record.machine.resolve(resolution, nowMilliseconds: now) {
         case .notFound: return .notFound
         case .refused(let state): return .refused(state)
@@ -226,7 +290,13 @@ final class InMemoryCore {
             remove(key)
             return .done
         case .answered:
-            if case .answer(let answer) = resolution { settle(record, .answered(answer)) }
+            guard case .answer(let answer) = resolution, bodies.holds(record.summary.epoch, answer.storedBodyBytes)
+            else {
+                record.machine = before
+                return .failed(.failed)
+            }
+            settle(record, .answered(answer))
+            settleBody(record, .answered(answer))
             return .done
         }
     }
@@ -244,10 +314,11 @@ final class InMemoryCore {
                     expiries[second, default: []].append(key)
                     continue
                 }
-                remove(key)
+                remove(key, bodyUntil: record.summary.expiresAtMilliseconds &+ StoredBody.graceMilliseconds)
                 figures.expired += 1
             }
         }
+        figures.bytesUsed -= bodies.expire(now)
         figures.records = records.count
     }
 }

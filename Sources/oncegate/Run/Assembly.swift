@@ -218,6 +218,8 @@ final class Assembly: Sendable {
             case .cookie(let name): "cookie \(name)"
             case .jsonPointer(let pointer): "json \(pointer)"
             case .form(let name): "form \(name)"
+            case .xpath(let path): "xpath \(path)"
+            case .soapMessageID: "soap message-id"
             }
         }
         let missing =

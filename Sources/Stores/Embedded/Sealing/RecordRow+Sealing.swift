@@ -8,7 +8,7 @@ internal import Idempotency
 ///      6     2  sealed: status of the answer
 ///     40    32  sealed: fingerprint
 ///     96     8  sealed: octets of the answer's body
-///    108     1  sealed: 1 = the answer beside the row is sealed too
+///    108     1  sealed: what stands sealed beside the row, 1 = the answer, 2 = all pieces of the body
 ///  112+n     8  key id, big endian
 ///  120+n    12  nonce
 ///  132+n    16  tag

@@ -3,9 +3,10 @@ internal import Idempotency
 /// Seals what the embedded store writes with the first key of a ring, and opens it with any. Storage queue only.
 ///
 /// What is sealed: of a recorded answer everything (status, framing, fields, body, trailers), of a tombstone everything
-/// (status, size, digest), and of a record's row the request's fingerprint and the answer's status and size. What stays
-/// clear, because the store finds, orders, expires and resolves records by it: the record key (a SHA-256), state, kind,
-/// cause, times, owner, the route's name, send mark slot, whether it was delivered, and the length of what is sealed.
+/// (status, size, digest), the pieces of a body, and of a record's row the request's fingerprint and the answer's
+/// status and size. What stays clear, because the store finds, orders, expires and resolves records by it: the record
+/// key (a SHA-256), state, kind, cause, times, owner, the route's name, send mark slot, whether it was delivered,
+/// whether the body stands in pieces, and the length of what is sealed.
 ///
 /// Every seal is bound to its place, 64 octets of associated data that are never stored:
 ///
@@ -22,7 +23,7 @@ internal import Idempotency
 /// So nothing opens under another record, under another attempt of the same record, or as something else. What this
 /// cannot find out is a record that was removed, or a whole directory put back as it was earlier.
 ///
-/// A sealed answer as it is stored:
+/// A sealed answer or piece as it is stored:
 ///
 /// ```
 /// offset  size
@@ -41,6 +42,8 @@ final class RecordSealer {
         case row = 1
         /// A recorded answer or a tombstone (RecordCoding).
         case answer = 2
+        /// Octets of a body (BodyPiece).
+        case piece = 3
     }
 
     /// What a seal is bound to.
