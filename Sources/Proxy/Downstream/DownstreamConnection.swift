@@ -46,6 +46,7 @@ final class DownstreamConnection: StreamChannel {
     private(set) var closesAfterAnswer = false
     private var bodyClock = BodyClock()
     private var octetsWrittenAtDeadline: UInt64 = 0
+    private var wasQueuedAtDeadline = false
     @exclusivity(unchecked) var answerFraming = AnswerFraming.length
 
     init(context: WorkerContext, listener: Int) {
@@ -439,7 +440,8 @@ final class DownstreamConnection: StreamChannel {
 
     private func answerDeadlinePassed() {
         if exchange?.waitDeadlinePassed() == true { return }
-        if queuedOutputBytes > 0 && octetsWritten == octetsWrittenAtDeadline {
+        // What was queued just now, in this batch, has had no chance to leave.
+        if queuedOutputBytes > 0 && octetsWritten == octetsWrittenAtDeadline && wasQueuedAtDeadline {
             end()
             return
         }
@@ -449,6 +451,7 @@ final class DownstreamConnection: StreamChannel {
     /// Starts the clock for a client that does not read.
     func watchWriting() {
         octetsWrittenAtDeadline = octetsWritten
+        wasQueuedAtDeadline = queuedOutputBytes > 0
         deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
     }
 }

@@ -27,6 +27,7 @@ final class DownstreamStream {
     /// Octets of the body given to the session, and how many of them were in frames when the clock started.
     private var given: UInt64 = 0
     private var takenAtDeadline: UInt64 = 0
+    private var givenAtDeadline: UInt64 = 0
     private var droppedBytes = 0
     private var isDiscardedBySession = false
     private var deliveryNote: ((DownstreamConnection) -> Void)?
@@ -91,7 +92,10 @@ final class DownstreamStream {
     }
 
     func requestEnded(trailers: FieldSection?) {
-        if request == .discarded { request = .ended }
+        if request == .discarded {
+            request = .ended
+            watchWriting()
+        }
         guard request == .open else { return }
         guard waitingBody.isEmpty else {
             waitingEnd = (trailers, ())
@@ -185,7 +189,11 @@ final class DownstreamStream {
             waitingBody = []
             waitingEnd = nil
             takenAtDeadline = takenOctets
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
+            if request == .discarded {
+                deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
+            } else {
+                watchWriting()
+            }
             return
         }
         // Even its end can wait for the client's window.
@@ -221,8 +229,12 @@ final class DownstreamStream {
     /// Octets of the answer that are in frames.
     private var takenOctets: UInt64 { given - min(given, UInt64(queuedOctets)) }
 
+    /// What was queued just now, in this batch, has had no chance to leave.
+    private var isQueueOld: Bool { queuedOctets > 0 && givenAtDeadline > takenAtDeadline }
+
     func watchWriting() {
         takenAtDeadline = takenOctets
+        givenAtDeadline = given
         deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
     }
 
@@ -248,7 +260,7 @@ final class DownstreamStream {
 
     /// A client that takes nothing of what is queued, or not even the end, is given up.
     private func watchTaking() {
-        if takenOctets == takenAtDeadline, queuedOctets > 0 || exchange == nil {
+        if takenOctets == takenAtDeadline, isQueueOld || exchange == nil {
             giveUp(.cancel)
         } else {
             watchWriting()

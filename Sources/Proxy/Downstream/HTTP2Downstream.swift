@@ -175,11 +175,15 @@ final class HTTP2Downstream {
             }
             connection.write(contentsOf: context.scratch)
         }
-        if hasMore { connection.requestDrainNotice() }
         if connection.queuedOutputBytes > 0, writeDeadline == .never { watchWriting() }
         if !session.events.isEmpty { handleEvents(Span()) }
         settleNotices()
-        if !hasMore, endsAfterOutput || session.isFinished && streams.isEmpty { connection.endAfterOutput() }
+        // What the events set off may have frames of its own.
+        let hasFrames = session.wantsOutput
+        if hasMore { connection.requestDrainNotice() } else if hasFrames { connection.markDirty() }
+        if !hasMore, !hasFrames, endsAfterOutput || session.isFinished && streams.isEmpty {
+            connection.endAfterOutput()
+        }
     }
 
     /// The kernel has taken all output.

@@ -94,7 +94,7 @@ final class HTTP2Upstream {
                 handleEvents(slice)
                 endsAfterOutput = true
                 isGoingAway = true
-                failAll(.malformed(.incomplete))
+                connection.failStreams(.malformed(.incomplete))
             }
         }
         if !connection.isSettled, hasSettings { connection.settle() }
@@ -169,9 +169,11 @@ final class HTTP2Upstream {
             }
             connection.write(contentsOf: scratch)
         }
-        if hasMore { connection.requestDrainNotice() }
         if !session.events.isEmpty { handleEvents(Span()) }
-        if !hasMore, endsAfterOutput || session.isFinished { connection.endAfterFlush() }
+        // What the events set off may have frames of its own.
+        let hasFrames = session.wantsOutput
+        if hasMore { connection.requestDrainNotice() } else if hasFrames { connection.markDirty() }
+        if !hasMore, !hasFrames, endsAfterOutput || session.isFinished { connection.endAfterFlush() }
     }
 
     /// No exchange for the whole idle time.

@@ -20,9 +20,6 @@ extension UpstreamConnection {
         return phase == .http2 && http2?.hasRoom == true && (http2?.streamCount ?? 0) < pool.settings.streamsMax
     }
 
-    /// Octets of messages that were given to the channel, sent or not.
-    var octetsHandedOver: UInt64 { payloadOctetsWritten + UInt64(queuedOutputBytes) }
-
     var streamCount: Int { (http2?.streamCount ?? 0) + waiting.count }
 
     /// Gives an exchange its place here; its request is sent by `Upstream.sendHead`.
@@ -38,6 +35,7 @@ extension UpstreamConnection {
         do {
             http2 = try HTTP2Upstream(connection: self)
         } catch {
+            takeExchange()?.upstreamFailed(.notConnected(.noMemory))
             failStreams(.notConnected(.noMemory))
             end()
             return
@@ -57,6 +55,7 @@ extension UpstreamConnection {
 
     /// The service has told its limits: those that waited are sent, or look for another connection.
     func settle() {
+        guard phase == .http2 else { return }
         isSettled = true
         pool.becameShared(self)
         let ready = waiting

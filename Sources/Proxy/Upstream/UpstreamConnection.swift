@@ -111,6 +111,7 @@ final class UpstreamConnection: StreamChannel {
         pool.connectionClosed(self)
         deadline = worker.now.adding(milliseconds: 5_000)
         closeAfterFlush()
+        failStreams(.closedEarly)
     }
 
     // MARK: Transport events

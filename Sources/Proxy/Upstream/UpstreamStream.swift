@@ -43,11 +43,11 @@ final class UpstreamStream {
 
     /// Conservative: other streams' octets may have been sent, and not this one's. What waits in the connection's
     /// output counts, because it goes out even when the exchange has given up.
-    var hasSentAnyOctet: Bool { id != nil && connection.octetsHandedOver > octetsBefore }
+    var hasSentAnyOctet: Bool { id != nil && connection.payloadOctetsGiven > octetsBefore }
 
     func sendHead(of exchange: Exchange, route: Route, framing: BodyFraming) -> Bool {
         guard let owner, connection.isOpen else { return false }
-        octetsBefore = connection.octetsHandedOver
+        octetsBefore = connection.payloadOctetsGiven
         readBefore = connection.octetsRead
         isRequestComplete = exchange.sendsHeadOnly
         id = owner.sendRequest(of: exchange, route: route, framing: framing, for: self)

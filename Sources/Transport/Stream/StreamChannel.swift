@@ -168,6 +168,9 @@ open class StreamChannel: Channel {
     /// are with the kernel or next in line.
     package final var payloadOctetsWritten: UInt64 { tls == nil ? octetsWritten : payloadOctetsEncrypted }
 
+    /// The same with what still waits to be encrypted or sent. It never falls while the channel is open.
+    package final var payloadOctetsGiven: UInt64 { payloadOctetsWritten &+ UInt64(output.count) }
+
     package final var hasWrittenPayload: Bool { payloadOctetsWritten > 0 }
 
     /// Octets that the kernel has, and the peer has not acknowledged; 0 when it can't say.
