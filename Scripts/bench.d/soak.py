@@ -33,9 +33,9 @@ class Watch:
     def verdict(self):
         warm = next(reading for reading in self.readings if reading[0] >= self.total / 5)
         last = self.readings[-1]
-        growth, opened = last[1] - warm[1], last[2] - self.readings[0][2]
+        growth, opened = last[1] - warm[1], last[2] - warm[2]
         ok = growth <= GROWTH_LIMIT and opened <= 4
-        print(f"{'':>10} │ grew by {growth / MIB:.2f} MiB after the first fifth, {opened} descriptors more  "
+        print(f"{'':>10} │ grew by {growth / MIB:.2f} MiB and {opened} descriptors after the first fifth  "
               f"{'reaches' if ok else 'MISSES'} ≤ {GROWTH_LIMIT // MIB} MiB")
         return {"what": self.what, "readings": self.readings, "growth": growth, "descriptors": opened, "missed": not ok}
 
