@@ -180,19 +180,19 @@ import Testing
         #expect(checked.configuration == nil)
         #expect(
             checked.diagnostics.report == """
-                p:2:40: error: '/c2' has expired
+                p:2:40: error: '/c2': has expired
                     2 |     tls { certificate /c1; certificate /c2; key /k1; key /k2; client_certificate required /ca; }
                       |                                        ^~~
-                p:2:49: warning: '/k1' can be read by others
+                p:2:49: warning: '/k1': can be read by others
                     2 |     tls { certificate /c1; certificate /c2; key /k1; key /k2; client_certificate required /ca; }
                       |                                                 ^~~ chmod 0600 it
-                p:2:58: error: '/k2' is the key of another certificate
+                p:2:58: error: '/k2': is the key of another certificate
                     2 |     tls { certificate /c1; certificate /c2; key /k1; key /k2; client_certificate required /ca; }
                       |                                                          ^~~
-                p:4:41: error: '/bad' holds no certificate
+                p:4:41: error: '/bad': holds no certificate
                     4 | upstream a { server https://a; tls { ca /bad; certificate /c1; key /k1; } }
                       |                                         ^~~~ PEM is expected
-                p:4:68: warning: '/k1' can be read by others
+                p:4:68: warning: '/k1': can be read by others
                     4 | upstream a { server https://a; tls { ca /bad; certificate /c1; key /k1; } }
                       |                                                                    ^~~ chmod 0600 it
                 3 errors, 2 warnings

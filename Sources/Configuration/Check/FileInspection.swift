@@ -9,7 +9,7 @@ package struct FileInspection: Sendable {
         }
 
         package var file: File
-        /// What follows the file's name: "has expired".
+        /// What follows the file's name and a colon: "cannot be read".
         package var message: String
         package var hint: String?
         package var isWarning: Bool

@@ -199,7 +199,7 @@ extension ModelBuilder {
     }
 
     private mutating func report(_ finding: FileInspection.Finding, _ statement: CheckedStatement, _ index: Int) {
-        let message = "\(shown(statement, index)) \(finding.message)"
+        let message = "\(shown(statement, index)): \(finding.message)"
         if finding.isWarning {
             log.warning(statement.place(index), message, hint: finding.hint)
         } else {

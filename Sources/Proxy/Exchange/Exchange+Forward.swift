@@ -69,7 +69,8 @@ extension Exchange {
     /// Nothing follows the request's head towards the service.
     var sendsHeadOnly: Bool {
         guard trailerLines.isEmpty else { return false }
-        return isCovered ? body.isEmpty : body.isEmpty && (hasRequestEnded && bodyBytesReceived == 0 || head.framing == .none)
+        guard body.isEmpty else { return false }
+        return isCovered || hasRequestEnded && bodyBytesReceived == 0 || head.framing == .none
     }
 
     private func sendCollectedBody(_ upstream: Upstream) {
