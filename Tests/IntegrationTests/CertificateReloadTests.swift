@@ -73,7 +73,7 @@ import Testing
         try poll("a reload that failed") {
             try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) ?? 0 >= 1 ? true : nil
         }
-        #expect(proxy.process.standardError.contains(files.directory), "the log names the file")
+        try proxy.process.waitForError("the log names the file") { $0.contains(files.directory) ? true : nil }
         #expect(try serial(proxy) == "subject=CN = first.test")
         // And a good one after that.
         try files.put(.server("third.test"))

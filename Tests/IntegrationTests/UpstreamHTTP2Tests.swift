@@ -266,7 +266,9 @@ import Testing
 
     @Test("padded DATA is counted with its padding: thousands of frames do not use up the window (B10)")
     func padded() throws {
-        let steps = [HTTP2Reply.Step.read, .head(200)] + (0..<3000).map { _ in .padded([UInt8](repeating: 1, count: 100), by: 200) }
+        let steps =
+            [HTTP2Reply.Step.read, .head(200)]
+            + (0..<3000).map { _ in .padded([UInt8](repeating: 1, count: 100), by: 200) }
         let pair = try HTTP2Pair { _ in HTTP2Reply(steps + [.data([], end: true)]) }
         for index in 0..<2 { #expect(try pair.proxy.send(.get("/\(index)")).body.count == 300_000) }
         #expect(pair.upstream.failures.isEmpty, "\(pair.upstream.failures)")
