@@ -167,7 +167,7 @@ private struct GRPCResult: Decodable, Equatable {
 
     @Test("B76 a hash of the message is the key where the route says so")
     func hash() throws {
-        let line = try Line("on_missing_key hash; hash { body octets; window 1h; replay always; }")
+        let line = try Line("on_missing_key hash; hash { body raw; window 1h; replay always; }")
         let results = try line.call(.unary("a"), .unary("a", timeout: 7), .unary("b"))
         #expect(results.map(\.isReplay) == [false, true, false])
         #expect(line.server.executions.map(\.message) == ["a", "b"])

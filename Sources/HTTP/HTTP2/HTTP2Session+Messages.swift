@@ -13,7 +13,11 @@ extension HTTP2Session {
     package func sendResponse(
         _ stream: HTTP2StreamID, status: UInt16, fieldLines: [UInt8], more: [UInt8] = [], ends: Bool
     ) {
-        guard box.state.beginResponse(stream, ends: ends) else { return }
+        switch box.state.beginResponse(stream, ends: ends) {
+        case .nothing: return
+        case .submit: break
+        case .submitInTurns: library.takeTurns(stream)
+        }
         head.setResponse(status: status)
         check(library.submit(.response(stream, ends: ends), &head, fieldLines, more), stream)
     }

@@ -1,12 +1,20 @@
 /// What the caller's wishes do to the streams; the library is told by the driver.
 extension HTTP2SessionState {
-    /// A final head is sent; false when the stream is gone or has one.
-    mutating func beginResponse(_ id: HTTP2StreamID, ends: Bool) -> Bool {
-        guard let slot = table.slot(of: id), !table.slots[slot].hasFinalHead else { return false }
+    enum ResponseStep {
+        /// The stream is gone, or has a head.
+        case nothing
+        case submit
+        /// And let it take turns with the others.
+        case submitInTurns
+    }
+
+    /// A final head is sent; what the library must be told.
+    mutating func beginResponse(_ id: HTTP2StreamID, ends: Bool) -> ResponseStep {
+        guard let slot = table.slot(of: id), !table.slots[slot].hasFinalHead else { return .nothing }
         table.slots[slot].hasFinalHead = true
         if ends { table.slots[slot].ending = .submitted }
         meter.dataSent(0)
-        return true
+        return ends || table.slots[slot].hasPriority ? .submit : .submitInTurns
     }
 
     mutating func beginRequest(_ id: HTTP2StreamID, isHead: Bool, ends: Bool) {

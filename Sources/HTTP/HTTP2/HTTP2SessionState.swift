@@ -103,6 +103,7 @@ struct HTTP2SessionState {
         if let fault = block.fault { return fail(slot, fault) }
         meter.headReceived()
         table.slots[slot].isAnnounced = true
+        table.slots[slot].hasPriority = block.hasPriority
         if requestHeadsUsed == requestHeads.count { requestHeads.append(RequestHead()) }
         swap(&requestHeads[requestHeadsUsed], &requestInProgress)
         events.append(.request(id, head: requestHeadsUsed, ends: ends))

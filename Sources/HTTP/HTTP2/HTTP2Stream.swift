@@ -30,6 +30,8 @@ struct HTTP2Stream {
     var isDeferred = false
     /// A final response's head has arrived, or was sent.
     var hasFinalHead = false
+    /// Server: the client has said how the response is to be scheduled.
+    var hasPriority = false
     /// Client: the request's head is in a frame.
     var isHeadSent = false
     /// Client: the request's method was HEAD.

@@ -28,6 +28,8 @@ struct HeaderBlock: Sendable {
     private var cookieLine = -1
     private var cookie: [UInt8] = []
     private var isCookieInPieces = false
+    /// The client says how its response is to be scheduled (RFC 9218 §5).
+    private(set) var hasPriority = false
 
     mutating func begin(_ kind: Kind, limits: HTTP2Limits) {
         self.kind = kind
@@ -40,6 +42,7 @@ struct HeaderBlock: Sendable {
         hasAuthority = false
         cookieLine = -1
         isCookieInPieces = false
+        hasPriority = false
         cookie.removeAll(keepingCapacity: true)
         targetBytesMax = Int(limits.targetBytesMax)
         switch kind {
@@ -75,6 +78,7 @@ struct HeaderBlock: Sendable {
                 joinCookie(value, in: head.fields)
             } else {
                 if known == .cookie { cookieLine = head.fields.lines.count }
+                if known == .other, name.equalsIgnoringCase("priority") { hasPriority = true }
                 head.fields.appendChecked(name: name, value: value, known: known)
             }
         }

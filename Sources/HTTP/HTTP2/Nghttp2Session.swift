@@ -150,6 +150,13 @@ extension Nghttp2Session {
         unsafe nghttp2_session_resume_data(session, stream.signed)
     }
 
+    /// Interleaves the stream's DATA with that of others. By default a stream is served until it has nothing left
+    /// (RFC 9218 §4.2), and a long response would hold up all later ones.
+    func takeTurns(_ stream: HTTP2StreamID) {
+        var priority = nghttp2_extpri(urgency: UInt32(NGHTTP2_EXTPRI_DEFAULT_URGENCY), inc: 1)
+        unsafe nghttp2_session_change_extpri_stream_priority(session, stream.signed, &priority, 0)
+    }
+
     func announceShutdown() {
         unsafe nghttp2_submit_shutdown_notice(session)
     }

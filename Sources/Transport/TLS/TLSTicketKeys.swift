@@ -24,6 +24,9 @@ package final class TLSTicketKeys: Sendable {
         self.clock = clock
     }
 
+    /// Looked up once: libcrypto would do it for each ticket. Never changed, and alive as long as the process.
+    nonisolated(unsafe) private static let cipher256: OpaquePointer? = EVP_CIPHER_fetch(nil, "AES-256-CBC", nil)
+
     deinit {
         keys.withLock { keys in
             while let key = keys.popLast() { Self.erase(key) }
@@ -58,7 +61,7 @@ package final class TLSTicketKeys: Sendable {
                 if keys.count > Self.keptMax { Self.erase(keys.removeLast()) }
             }
             name.update(from: keys[0].name, count: 16)
-            guard EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, keys[0].cipher, iv) == 1,
+            guard EVP_EncryptInit_ex(cipher, Self.cipher256, nil, keys[0].cipher, iv) == 1,
                 oncegate_tls_ticket_mac(mac, keys[0].mac, keys[0].mac.count) == 1
             else { return -1 }
             return 1
@@ -75,7 +78,7 @@ package final class TLSTicketKeys: Sendable {
             let wanted = UnsafeBufferPointer(start: name, count: 16)
             guard let index = keys.firstIndex(where: { $0.name.elementsEqual(wanted) }) else { return 0 }
             guard oncegate_tls_ticket_mac(mac, keys[index].mac, keys[index].mac.count) == 1,
-                EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nil, keys[index].cipher, iv) == 1
+                EVP_DecryptInit_ex(cipher, Self.cipher256, nil, keys[index].cipher, iv) == 1
             else { return -1 }
             return index == 0 && now - keys[0].born < Self.rotationSeconds ? 1 : 2
         }

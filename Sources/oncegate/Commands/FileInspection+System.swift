@@ -3,46 +3,56 @@ import Glibc
 import Transport
 
 extension FileInspection {
-    /// Reads the files as the proxy does at its start.
-    static let system = FileInspection(
-        certificate: { certificate in
-            let options = TLSServerContext.Options(certificates: [
-                TLSCertificateFiles(chainPath: certificate.chainPath, keyPath: certificate.keyPath)
-            ])
-            var findings: [Finding] = []
-            do throws(TLSError) {
-                let context = try TLSServerContext(options)
-                // The key's mode is looked at below, also that of a key which cannot be used.
-                for problem in context.warnings where problem.kind != .exposedKey {
-                    findings.append(finding(problem, certificate, isWarning: true))
+    /// Reads the files as the proxy does at its start, where a certificate that has expired is better than none.
+    static let system = inspection(refusesExpired: false)
+
+    /// Reads them as a reload does, where the certificate in use is better than one that has expired.
+    static let reload = inspection(refusesExpired: true)
+
+    private static func inspection(refusesExpired: Bool) -> FileInspection {
+        FileInspection(
+            certificate: { findings(of: $0, refusesExpired: refusesExpired) },
+            authorities: { path in
+                var options = TLSClientContext.Options()
+                options.caPath = path
+                do throws(TLSError) {
+                    _ = try TLSClientContext(options)
+                    return []
+                } catch {
+                    return [Finding(.chain, error.problem, hint: error.hint)]
                 }
-                if findings.isEmpty { findings += context.expiries.compactMap { nearEnd(of: $0) } }
-            } catch {
-                findings.append(finding(error, certificate))
+            },
+            secret: { secretExposure(of: $0).map { [$0] } ?? [] })
+    }
+
+    /// A secret that every user can read is none.
+    private static func secretExposure(of path: String) -> Finding? {
+        guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
+        let text = String(mode, radix: 8)
+        return mode & S_IROTH != 0
+            ? Finding(.key, "every user can read the secret (mode 0\(text))", hint: "chmod 0600 it")
+            : Finding(
+                .key, "the secret's group can read it (mode 0\(text))", hint: "chmod 0600 it", isWarning: true)
+    }
+
+    private static func findings(of certificate: Configuration.Certificate, refusesExpired: Bool) -> [Finding] {
+        let options = TLSServerContext.Options(certificates: [
+            TLSCertificateFiles(chainPath: certificate.chainPath, keyPath: certificate.keyPath)
+        ])
+        var findings: [Finding] = []
+        do throws(TLSError) {
+            let context = try TLSServerContext(options)
+            // The key's mode is looked at below, also that of a key which cannot be used.
+            for problem in context.warnings where problem.kind != .exposedKey {
+                findings.append(finding(problem, certificate, isWarning: !refusesExpired))
             }
-            if let exposure = exposure(of: certificate.keyPath) { findings.append(exposure) }
-            return findings
-        },
-        authorities: { path in
-            var options = TLSClientContext.Options()
-            options.caPath = path
-            do throws(TLSError) {
-                _ = try TLSClientContext(options)
-                return []
-            } catch {
-                return [Finding(.chain, error.problem, hint: error.hint)]
-            }
-        },
-        secret: { path in
-            guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return [] }
-            let text = String(mode, radix: 8)
-            return mode & S_IROTH != 0
-                ? [Finding(.key, "every user can read the secret (mode 0\(text))", hint: "chmod 0600 it")]
-                : [
-                    Finding(
-                        .key, "the secret's group can read it (mode 0\(text))", hint: "chmod 0600 it", isWarning: true)
-                ]
-        })
+            if findings.isEmpty { findings += context.expiries.compactMap { nearEnd(of: $0) } }
+        } catch {
+            findings.append(finding(error, certificate))
+        }
+        if let exposure = exposure(of: certificate.keyPath) { findings.append(exposure) }
+        return findings
+    }
 
     private static func mode(of path: String) -> mode_t? {
         var status = stat()

@@ -87,7 +87,7 @@ final class Lifecycle: Sendable {
         }
         ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(Instant.current().nanoseconds / 1000)")
         defer { ServiceManager.notify("READY=1") }
-        let checked = Configuration.check(path: configurationPath, inspection: .system)
+        let checked = Configuration.check(path: configurationPath, inspection: .reload)
         if !checked.diagnostics.isEmpty { Terminal.error(checked.diagnostics.report) }
         guard let configuration = checked.configuration else {
             assembly.noteReload(succeeded: false)

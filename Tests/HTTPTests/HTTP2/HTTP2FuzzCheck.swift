@@ -26,8 +26,8 @@ func checkAnyHTTP2Octets(_ input: [UInt8]) {
         limits.queuedFramesMax = 20
         limits.drainedBytes = 10
     }
-    // Without the caller's doing, how the octets are cut must not matter, unless there is an error: in a larger piece it
-    // may come before what stands in front of it.
+    // Without the caller's doing, how the octets are cut must not matter, unless there is an error: in a larger piece
+    // it may come before what stands in front of it.
     let whole = HTTP2FuzzPeer(role, limits)
     whole.receive(octets, cut: octets.count, actions: nil)
     let pieces = HTTP2FuzzPeer(role, limits)

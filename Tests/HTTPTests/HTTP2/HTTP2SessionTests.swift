@@ -70,6 +70,52 @@ struct HTTP2SessionTests {
             ])
     }
 
+    @Test("Reused heads, queues and slots keep their buffers: the steady state allocates nothing of ours")
+    func buffers() throws {
+        var addresses: Set<UInt> = []
+        let body = [UInt8](repeating: 7, count: 3000)
+        for index in 0..<300 {
+            let id = try #require(client.request("POST", lines: "Accept: */*\r\nX: \(index)\r\n", ends: false))
+            client.session.sendData(id, body.span)
+            client.session.endStream(id)
+            server.receive(client.output())
+            server.session.sendResponse(id, status: 200, fieldLines: Array("C: d\r\n".utf8), ends: false)
+            server.session.sendData(id, shared: body, 0..<body.count)
+            server.session.endStream(id)
+            client.receive(server.output())
+            server.told.removeAll(keepingCapacity: true)
+            client.told.removeAll(keepingCapacity: true)
+            let head = server.head
+            if index >= 20 {
+                addresses.insert(head.fields.octets.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) })
+            }
+        }
+        // The caller's, the session's slot, and the one being read.
+        #expect(addresses.count <= 3, "\(addresses.count)")
+        for state in [client.session.box.state, server.session.box.state] {
+            #expect(state.table.slots.count == 1 && state.table.count == 0 && state.requestHeads.count <= 1)
+            #expect(state.responseHeads.count <= 1 && state.connectionCredit == 0)
+        }
+    }
+
+    @Test("Whether a head is incomplete can be told")
+    func insideHead() {
+        let block = Frames.block(Frames.request())
+        server.receive(Array(Frames.clientStart.prefix(10)))
+        #expect(server.session.isInsideHead)
+        server.receive(Array(Frames.clientStart.dropFirst(10)))
+        #expect(!server.session.isInsideHead)
+        let head = Frames.frame(0x1, 0, 1, Array(block.prefix(20)))
+        server.receive(Array(head.prefix(15)))
+        #expect(server.session.isInsideHead)
+        server.receive(Array(head.dropFirst(15)))
+        #expect(server.session.isInsideHead)
+        server.receive(Frames.continuation(1, Array(block.dropFirst(20)), ends: true))
+        #expect(!server.session.isInsideHead && server.told.count == 1)
+        server.receive(Array(Frames.data(1, [1, 2, 3]).prefix(11)))
+        #expect(!server.session.isInsideHead)
+    }
+
     @Test("Trailers without a body, before and after the head is in a frame")
     func trailersOnly() throws {
         let first = try #require(client.request("POST", ends: false))

@@ -87,6 +87,35 @@ struct HTTP2WindowTests {
         #expect(total == 2_000_000 && server.session.activeStreams == 0)
     }
 
+    @Test("A long response does not hold up a short one, unless the client asks for it", arguments: [nil, "u=3"])
+    func fairness(_ priority: String?) {
+        let server = HTTP2Peer(.server)
+        server.receive(Frames.preface + Frames.settings([(4, 1 << 30)]) + Frames.windowUpdate(0, 1 << 30))
+        let more = priority.map { [("priority", $0)] } ?? []
+        for id: UInt32 in [1, 3] { server.receive(Frames.headers(id, Frames.request([], more))) }
+        for (id, count) in [(1, 1_000_000), (3, 1000)] as [(HTTP2StreamID, Int)] {
+            server.respond(id, ends: false)
+            server.session.sendData(id, [UInt8](repeating: 1, count: count).span)
+            server.session.endStream(id)
+        }
+        let first = Frames.read(server.output(limit: 100_000)).filter { $0.type == 0 }
+        #expect(first.contains { $0.stream == 3 } == (priority == nil))
+    }
+
+    @Test("Nor does a long request body", arguments: [false, true])
+    func fairUploads(_ ignoresPriorities: Bool) {
+        let client = HTTP2Peer(.client)
+        let settings: [(UInt16, UInt32)] = [(4, 1 << 30)] + (ignoresPriorities ? [(9, 1)] : [])
+        client.receive(Frames.settings(settings) + Frames.windowUpdate(0, 1 << 30))
+        for count in [1_000_000, 1000] {
+            guard let id = client.request("POST", ends: false) else { continue }
+            client.session.sendData(id, [UInt8](repeating: 1, count: count).span)
+            client.session.endStream(id)
+        }
+        let first = Frames.read(Array(client.output(limit: 100_000).dropFirst(24))).filter { $0.type == 0 }
+        #expect(first.contains { $0.stream == 3 })
+    }
+
     @Test("A body queue gives its octets in order, whatever is put in and taken")
     func queue() {
         var generator = SeededGenerator(seed: 9)
