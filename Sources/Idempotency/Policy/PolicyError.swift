@@ -16,6 +16,8 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
 
     /// Not an XPath 1.0 expression that can be used here, and why.
     case invalidXPath(String, String)
+    /// Not `prefix=name`.
+    case invalidNamespace(String)
     /// More than `XMLLimits.pathsMax` XPaths in one list.
     case tooManyXPaths
 
@@ -27,6 +29,7 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
         case .selectorDoesNotFitBody(let text): "'\(text)' does not fit the body's form"
         case .tooManyPointers: "more than \(JSONSelection.pointersMax) JSON pointers"
         case .invalidXPath(let text, let reason): "'\(text)' cannot be used: \(reason)"
+        case .invalidNamespace(let text): "'\(text)' is not a prefix and a namespace, as in 'o=urn:orders'"
         case .tooManyXPaths: "more than \(XMLLimits.pathsMax) XPaths"
         case .pointerTooDeep(let text): "'\(text)' has more than \(JSONCanonicaliser.depthMax) segments"
         }
