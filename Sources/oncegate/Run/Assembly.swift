@@ -109,6 +109,7 @@ final class Assembly: Sendable {
         case .embedded(let embedded):
             var options = EmbeddedStoreOptions(directory: embedded.directory)
             options.bytesMax = embedded.bytesMax
+            options.keyRing = embedded.keyRing
             options.commitDelayMicroseconds = UInt32(clamping: embedded.commitDelayMilliseconds * 1000)
             do throws(StoreOpenError) {
                 let store = try EmbeddedStore(options: options) { server.deliver($0, $1) }
@@ -165,7 +166,10 @@ final class Assembly: Sendable {
         try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
-        if next.store != configuration.store { noteRestartNeeded("store") }
+        if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
+            store.setKeyRing(embedded.keyRing)
+        }
+        if next.store.withoutKeys != configuration.store.withoutKeys { noteRestartNeeded("store") }
         if next.workers != configuration.workers { noteRestartNeeded("workers") }
         if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
         if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }
@@ -203,7 +207,9 @@ final class Assembly: Sendable {
         }
         switch configuration.store {
         case .memory: lines.append("records in memory: they are lost when the proxy stops")
-        case .embedded(let embedded): lines.append("records in \(embedded.directory)")
+        case .embedded(let embedded):
+            let seal = embedded.keyRing == nil ? "answers are not encrypted" : "answers are encrypted"
+            lines.append("records in \(embedded.directory); \(seal)")
         }
         return lines
     }
@@ -240,5 +246,14 @@ final class Assembly: Sendable {
     func flushLogs() {
         _ = accessSink?.flush(timeoutMilliseconds: 1000)
         _ = log.sink.flush(timeoutMilliseconds: 1000)
+    }
+}
+
+extension Configuration.Store {
+    /// What a reload cannot change: keys may be exchanged while the store is open.
+    fileprivate var withoutKeys: Configuration.Store {
+        guard case .embedded(var store) = self else { return self }
+        store.keyRing = nil
+        return .embedded(store)
     }
 }
