@@ -42,8 +42,9 @@ final class Assembly: Sendable {
         } catch {
             throw StartError("cannot create the workers: \(error)")
         }
-        let (store, statistics) = try Assembly.makeStore(configuration.store, server)
+        let (store, statistics) = try Assembly.makeStore(configuration.store, server, log)
         self.store = store
+        log.noteSealing(configuration.store)
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
@@ -100,7 +101,7 @@ final class Assembly: Sendable {
     }
 
     private static func makeStore(
-        _ settings: Configuration.Store, _ server: Server
+        _ settings: Configuration.Store, _ server: Server, _ log: Log
     ) throws(StartError) -> (any RecordStore, @Sendable () -> StoreStatistics) {
         switch settings {
         case .memory(let bytesMax):
@@ -110,6 +111,7 @@ final class Assembly: Sendable {
             var options = EmbeddedStoreOptions(directory: embedded.directory)
             options.bytesMax = embedded.bytesMax
             options.keyRing = embedded.keyRing
+            options.report = { log.note($0) }
             options.commitDelayMicroseconds = UInt32(clamping: embedded.commitDelayMilliseconds * 1000)
             do throws(StoreOpenError) {
                 let store = try EmbeddedStore(options: options) { server.deliver($0, $1) }
@@ -137,6 +139,7 @@ final class Assembly: Sendable {
             samples.set(.storeCommits, [], Double(store.commits))
             samples.set(.storeCommitFailures, [], Double(store.commitFailures))
             samples.set(.storeCorruptRecords, [], Double(store.corruptRecords))
+            samples.set(.storeUnreadableRecords, [], Double(store.unreadableRecords))
             samples.set(.storeSyncFailures, [], Double(store.syncFailures))
             for upstream in server.upstreamHealth() {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
@@ -168,6 +171,7 @@ final class Assembly: Sendable {
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
         if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
             store.setKeyRing(embedded.keyRing)
+            log.noteSealing(next.store)
         }
         if next.store.withoutKeys != configuration.store.withoutKeys { noteRestartNeeded("store") }
         if next.workers != configuration.workers { noteRestartNeeded("workers") }
@@ -208,8 +212,7 @@ final class Assembly: Sendable {
         switch configuration.store {
         case .memory: lines.append("records in memory: they are lost when the proxy stops")
         case .embedded(let embedded):
-            let seal = embedded.keyRing == nil ? "answers are not encrypted" : "answers are encrypted"
-            lines.append("records in \(embedded.directory); \(seal)")
+            lines.append("records in \(embedded.directory)")
         }
         return lines
     }
