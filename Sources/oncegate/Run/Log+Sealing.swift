@@ -13,7 +13,7 @@ extension Log {
             info("recorded answers are encrypted", .string("key_id", key.id.description))
         } else {
             warning(
-                "recorded answers are stored in clear: a key in `store embedded { encryption { key …; } }` changes that",
+                "recorded answers are stored in clear; to change it: `store embedded { encryption { key …; } }`",
                 .string("directory", embedded.directory))
         }
     }
