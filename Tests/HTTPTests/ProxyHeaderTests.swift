@@ -117,6 +117,9 @@ struct ProxyHeaderTests {
         check([0x21, 0x21, 0, 35], .lengthTooSmall)
         check([0x21, 0x11, 8, 1], .lengthTooLarge)
         check([0x20, 0x00, 0xff, 0xff], .lengthTooLarge)
+        let addresses = [UInt8](repeating: 1, count: 12)
+        check([0x21, 0x11, 0, 14] + addresses + [4, 0], .malformedTLV)
+        check([0x21, 0x11, 0, 16] + addresses + [4, 0, 200, 0], .malformedTLV)
         #expect(throws: ProxyHeaderError.signatureExpected) { try parse([0x0d, 0x0a, 0x0d, 0x0a, 0x0d]) }
     }
 

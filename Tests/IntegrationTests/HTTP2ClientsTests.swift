@@ -53,7 +53,7 @@ import Testing
             #expect(result.output == "200 3000000", "\(result)")
         }
         #expect(pair.service.executions == 1)
-        #expect(pair.service.requests[0].body.count == 3_000_000)
+        #expect(try pair.service.request(0).body.count == 3_000_000)
     }
 
     @Test("nghttp: with priorities, a body, and several requests on one connection", arguments: [false, true])

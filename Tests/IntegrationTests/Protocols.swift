@@ -93,7 +93,8 @@ struct PlainAnswer: Sendable {
     }
 
     fileprivate var http2: HTTP2Reply {
-        let reply = HTTP2Reply.answer(status, fields, body: body, trailers: trailers)
+        let lower = fields.map { Field($0.name.lowercased(), $0.value) }
+        let reply = HTTP2Reply.answer(status, lower, body: body, trailers: trailers)
         return latch.map { .held($0, then: reply) } ?? reply
     }
 }
@@ -127,6 +128,10 @@ struct AnyService: Sendable {
     var requests: [ReceivedRequest] { http1?.requests ?? http2!.requests }
     var executions: Int { http1?.executions ?? http2!.executions }
     var attempts: Int { http1?.attempts ?? http2!.attempts }
+
+    func request(_ index: Int) throws -> ReceivedRequest {
+        try http1?.request(index) ?? http2!.request(index)
+    }
 
     func waitForExecutions(_ count: Int) throws {
         try http1?.waitForExecutions(count)

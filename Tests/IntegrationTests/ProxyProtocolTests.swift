@@ -70,9 +70,13 @@ import Testing
         }
         let tlvs: [UInt8] = [4, 0, 3, 0, 0, 0] + [1, 0, 2, 0x68, 0x32]
         #expect(try gate.forwarded(Self.version2(Self.ipv4 + tlvs))?.contains("203.0.113.7") == true)
+        // One that says it is longer than the header takes nothing of what follows (CVE-2026-47692).
+        for tlv: [UInt8] in [[4, 0, 200, 0], [4, 0], [4]] {
+            #expect(try gate.forwarded(Self.version2(Self.ipv4 + tlv))?.contains("203.0.113.7") == true)
+        }
     }
 
-    @Test("a listed peer without the header, or with a broken one, is not served (CVE-2026-47692)")
+    @Test("a listed peer without the header, or with a broken one, is not served")
     func broken() throws {
         let gate = try Gate()
         let request = Request.get("/smuggled").octets
@@ -87,8 +91,6 @@ import Testing
             octets(long), octets("PROXY\r\n"), Self.version2(Array(Self.ipv4.prefix(11))),
             Self.version2(Self.ipv4, 0x31),
             Self.version2(Self.ipv4, 0x22), Self.version2([]),
-            // A TLV that says it is longer than the header.
-            Self.version2(Self.ipv4 + [4, 0, 200, 0]), Self.version2(Self.ipv4 + [4, 0]),
         ]
         for header in headers {
             let client = try gate.proxy.client()

@@ -26,7 +26,10 @@ import Testing
         let latch = Latch()
         let pair = try HTTP2Pair(
             settings: ofService ? ["max_concurrent_streams": 2] : [:],
-            configure: { if !ofService { $0.upstream += " max_streams 2;" } },
+            configure: { configuration in
+                configuration.workers = 1
+                if !ofService { configuration.upstream += " max_streams 2;" }
+            },
             script: { _ in .held(latch) })
         // The first request tells the proxy what the service allows.
         let first = Running { try pair.proxy.post("/first", key: "K") }
@@ -37,11 +40,12 @@ import Testing
         for request in pair.upstream.requests { busy[request.connection, default: 0] += 1 }
         latch.open()
         expectAnswer(try first.join())
-        for other in others { expectAnswer(try other.join()) }
+        let answers = try others.map { try $0.join() }
+        #expect(answers.allSatisfy { $0.status == 201 }, "\(answers.map(\.status))")
         #expect(busy.values.allSatisfy { $0 <= 2 }, "\(busy)")
         #expect(pair.upstream.executions == 13)
-        // Python's h2 refuses a stream too many.
         #expect(pair.upstream.failures.isEmpty, "\(pair.upstream.failures)")
+        if !ofService { #expect(pair.upstream.refusedStreamCount == 0) }
     }
 
     @Test("B41 H8 REFUSED_STREAM: the service did nothing; the attempt runs again, at once or by the retry")
@@ -262,9 +266,9 @@ import Testing
 
     @Test("padded DATA is counted with its padding: thousands of frames do not use up the window (B10)")
     func padded() throws {
-        let steps = [HTTP2Reply.Step.read, .head(200)] + (0..<3000).map { _ in .padded([1, 2, 3], by: 200) }
+        let steps = [HTTP2Reply.Step.read, .head(200)] + (0..<3000).map { _ in .padded([UInt8](repeating: 1, count: 100), by: 200) }
         let pair = try HTTP2Pair { _ in HTTP2Reply(steps + [.data([], end: true)]) }
-        for index in 0..<2 { #expect(try pair.proxy.send(.get("/\(index)")).body.count == 9000) }
+        for index in 0..<2 { #expect(try pair.proxy.send(.get("/\(index)")).body.count == 300_000) }
         #expect(pair.upstream.failures.isEmpty, "\(pair.upstream.failures)")
     }
 
@@ -317,7 +321,7 @@ import Testing
         configuration.route = "idempotency { }"
         let proxy = try ProxyProcess(configuration)
         #expect(try proxy.post(key: "K").status == 502)
-        #expect(upstream.executions == 0)
+        #expect(upstream.requests.allSatisfy { $0.method == "PRI" })
     }
 
     @Test("h2c over a UNIX socket")

@@ -14,6 +14,7 @@ package final class HTTP2Upstream: Sendable {
         var agreements: [Peer.Message.Agreement] = []
         var lostConnections = 0
         var failures: [String] = []
+        var refusedStreams = 0
     }
 
     package let port: Int
@@ -68,6 +69,7 @@ package final class HTTP2Upstream: Sendable {
                 state.resets.append((path, message.code ?? -1))
             }
         case "connection": state.with { $0.agreements.append(message.agreement ?? Peer.Message.Agreement()) }
+        case "refused": state.with { $0.refusedStreams += 1 }
         case "lost": state.with { $0.lostConnections += 1 }
         case "failed": state.with { $0.failures.append(message.error ?? "") }
         default: break
@@ -112,27 +114,37 @@ package final class HTTP2Upstream: Sendable {
 
     // MARK: What arrived
 
-    package var requests: [ReceivedRequest] { state.with { $0.requests } }
-
-    package func request(_ index: Int) throws -> ReceivedRequest {
-        guard requests.indices.contains(index) else { throw MalformedMessage("no request \(index) arrived") }
-        return requests[index]
+    /// What is known once everything that the process has said so far was taken in: an answer may have come to a client
+    /// before the news that its request was executed came here.
+    private func current<Result>(_ read: (State) -> Result) -> Result {
+        _ = try? peer.run(Peer.Command("sync"))
+        return state.with { read($0) }
     }
 
-    package var executions: Int { state.with { $0.requests.count(where: \.isComplete) } }
-    package var attempts: Int { state.with { $0.requests.count } }
+    package var requests: [ReceivedRequest] { current { $0.requests } }
+
+    package func request(_ index: Int) throws -> ReceivedRequest {
+        let all = requests
+        guard all.indices.contains(index) else { throw MalformedMessage("no request \(index) arrived") }
+        return all[index]
+    }
+
+    package var executions: Int { current { $0.requests.count(where: \.isComplete) } }
+    package var attempts: Int { current { $0.requests.count } }
 
     package func executions(of path: String) -> Int {
-        state.with { $0.requests.count { $0.isComplete && $0.path == path } }
+        current { $0.requests.count { $0.isComplete && $0.path == path } }
     }
 
     /// RST_STREAM from the proxy.
-    package var resetCodes: [Int] { state.with { $0.resets.map(\.code) } }
-    package var connectionCount: Int { state.with { $0.agreements.count } }
-    package var openConnectionCount: Int { state.with { $0.agreements.count - $0.lostConnections } }
-    package var agreements: [Peer.Message.Agreement] { state.with { $0.agreements } }
+    package var resetCodes: [Int] { current { $0.resets.map(\.code) } }
+    package var connectionCount: Int { current { $0.agreements.count } }
+    package var openConnectionCount: Int { current { $0.agreements.count - $0.lostConnections } }
+    package var agreements: [Peer.Message.Agreement] { current { $0.agreements } }
     /// Frames that Python's h2 refused to take or to send.
-    package var failures: [String] { state.with { $0.failures } }
+    package var failures: [String] { current { $0.failures } }
+    /// Streams above the limit.
+    package var refusedStreamCount: Int { current { $0.refusedStreams } }
 
     package func waitForExecutions(_ count: Int, until deadline: Deadline = .standard) throws {
         try state.wait("\(count) executions", until: deadline) {

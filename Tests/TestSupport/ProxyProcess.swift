@@ -4,6 +4,7 @@ import Foundation
 package struct ProxyConfiguration: Sendable {
     /// Lines before everything else, for top-level directives.
     package var top = ""
+    package var workers = 2
     package var listen = "listen 127.0.0.1:0;"
     package var store = "store embedded { path $STORE; }"
     package var accessLog = "access_log json $DIR/access.log;"
@@ -29,7 +30,7 @@ package struct ProxyConfiguration: Sendable {
 
     package func text(directory: String) -> String {
         var lines = [
-            "workers 2;", listen, "admin unix:$DIR/admin.sock;", store, accessLog, drainDelay, top,
+            "workers \(workers);", listen, "admin unix:$DIR/admin.sock;", store, accessLog, drainDelay, top,
         ]
         let all = servers.map(\.serverURL) + serverURLs
         if !all.isEmpty {
@@ -110,12 +111,21 @@ package final class ProxyProcess: Sendable {
             \((try? String(contentsOfFile: "\(directory)/access.log", encoding: .utf8))?.suffix(3000) ?? "")
             """
         }
-        addresses = try process.waitForError("the proxy listens") { Self.listeningAddresses($0) }
+        let count = Self.listenerCount(directory)
+        addresses = try process.waitForError("the proxy listens") { output in
+            Self.listeningAddresses(output).flatMap { $0.count >= count ? $0 : nil }
+        }
     }
 
     package static func write(_ configuration: ProxyConfiguration, in directory: String) throws {
         try configuration.text(directory: directory)
             .write(toFile: "\(directory)/proxy.conf", atomically: true, encoding: .utf8)
+    }
+
+    /// How many listeners the configuration in this directory has; the proxy names them one by one.
+    private static func listenerCount(_ directory: String) -> Int {
+        let text = (try? String(contentsOfFile: "\(directory)/proxy.conf", encoding: .utf8)) ?? ""
+        return max(1, text.split(separator: "\n").count { $0.hasPrefix("listen ") })
     }
 
     /// Nil until there is one that is not the admin's.

@@ -80,10 +80,16 @@ package final class TLSRelay: Sendable {
     package var serverURL: String { "https://\(address)" }
 
     /// One for each handshake that came to its end.
-    package var agreements: [Peer.Message.Agreement] { state.with { $0.agreements } }
-    package var acceptedCount: Int { state.with { $0.accepted } }
+    package var agreements: [Peer.Message.Agreement] { current { $0.agreements } }
+    package var acceptedCount: Int { current { $0.accepted } }
     /// Handshakes that did not.
-    package var failures: [String] { state.with { $0.failures } }
+    package var failures: [String] { current { $0.failures } }
+
+    /// With what the process has said so far.
+    private func current<Result>(_ read: (State) -> Result) -> Result {
+        _ = try? peer.run(Peer.Command("sync"))
+        return state.with { read($0) }
+    }
 
     package func waitForAccepted(_ count: Int, until deadline: Deadline = .standard) throws {
         try state.wait("\(count) connections", until: deadline) { $0.accepted >= count ? true : nil }

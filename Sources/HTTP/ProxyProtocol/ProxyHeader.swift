@@ -31,7 +31,7 @@ package enum ProxyHeaderError: Error, Sendable, Equatable, CaseIterable {
     case lineTooLong
     case malformedLine, invalidAddress, invalidPort
     /// Version 2.
-    case unknownVersion, unknownCommand, unsupportedTransport, lengthTooSmall, lengthTooLarge
+    case unknownVersion, unknownCommand, unsupportedTransport, lengthTooSmall, lengthTooLarge, malformedTLV
 
     /// A stable name for logs and metric labels.
     package var reason: StaticString {
@@ -46,6 +46,7 @@ package enum ProxyHeaderError: Error, Sendable, Equatable, CaseIterable {
         case .unsupportedTransport: "unsupported-transport"
         case .lengthTooSmall: "length-too-small"
         case .lengthTooLarge: "length-too-large"
+        case .malformedTLV: "malformed-tlv"
         }
     }
 }

@@ -58,8 +58,20 @@ package enum ProxyHeaderParser {
             header.source = endpoint(input, address: 16, count: addressCount, port: ports)
             header.destination = endpoint(input, address: 16 + addressCount, count: addressCount, port: ports + 2)
         }
-        // What is left of `length` are TLVs, of which none is used.
+        let addressesEnd = 16 + 2 * addressCount + (addressCount > 0 ? 4 : 0)
+        // Without addresses the sender may have written any (section 2.2).
+        if addressCount > 0 { try skipTLVs(input.extracting(addressesEnd..<16 + length)) }
         return (header, 16 + length)
+    }
+
+    /// None is used, but one that does not fit the header says that sender and receiver read it differently.
+    private static func skipTLVs(_ tlvs: Span<UInt8>) throws(ProxyHeaderError) {
+        var position = 0
+        while position < tlvs.count {
+            guard position + 3 <= tlvs.count else { throw .malformedTLV }
+            position += 3 + (Int(tlvs[position + 1]) << 8 | Int(tlvs[position + 2]))
+            guard position <= tlvs.count else { throw .malformedTLV }
+        }
     }
 
     /// Octets of an IP address; 0 for connections that have none: unspecified, and those over Unix sockets.

@@ -34,13 +34,13 @@ def executed(method, context, octets):
 def unary(request, context):
     executed("Unary", context, request)
     text = request.decode("latin-1")
+    if text.startswith("slow:"):
+        time.sleep(float(text[5:]))
     context.send_initial_metadata((("x-initial", "first"), ("x-binary-bin", b"\x00\xff")))
     context.set_trailing_metadata((("x-trailing", "last"), ("x-trailing-bin", b"\x01\xfe")))
     if text.startswith("fail:"):
         _, code, details = text.split(":", 2)
         context.abort(getattr(grpc.StatusCode, code), details)
-    if text.startswith("slow:"):
-        time.sleep(float(text[5:]))
     if text.startswith("large:"):
         return b"x" * int(text[6:])
     return b"echo " + request

@@ -124,6 +124,8 @@ class Peer:
             if kind == "latch":
                 self.latch(command["handle"]).set()
                 result = {}
+            elif kind == "sync":
+                result = {}
             elif kind == "exchange":
                 self.exchanges[command["handle"]].steps.set_result(command["steps"])
                 result = {}
@@ -184,6 +186,8 @@ class Session(asyncio.Protocol):
                 self.goaway = [last & 0x7FFFFFFF, code]
                 self.peer.tell(event="goaway", handle=self.owner, last=self.goaway[0], code=code)
                 continue
+            if self.refuses(frame):
+                continue
             self.expects_preface = False
             try:
                 for event in self.connection.receive_data(frame):
@@ -196,6 +200,9 @@ class Session(asyncio.Protocol):
                 break
         self.flush()
         self.notify()
+
+    def refuses(self, frame):
+        return False
 
     def next_frame(self):
         size = 24 if self.expects_preface else 9 + int.from_bytes(self.input[:3], "big")
@@ -345,7 +352,7 @@ class Exchange:
 class UpstreamSession(Session):
     def __init__(self, peer, upstream):
         super().__init__(peer, False, upstream.settings, upstream.acknowledges)
-        self.upstream, self.streams, self.owner = upstream, {}, upstream.handle
+        self.upstream, self.streams, self.refused, self.owner = upstream, {}, set(), upstream.handle
 
     def begin(self):
         self.upstream.count += 1
@@ -354,6 +361,20 @@ class UpstreamSession(Session):
         self.peer.tell(event="connection", handle=self.upstream.handle, connection=self.number,
                        agreement=agreement(self.transport))
         super().begin()
+
+    def refuses(self, frame):
+        """A stream above the limit: REFUSED_STREAM, where the library would end the connection. A client may open it
+        before it has our SETTINGS."""
+        limit = self.upstream.settings.get("max_concurrent_streams")
+        if limit is None or self.expects_preface:
+            return False
+        stream = int.from_bytes(frame[5:9], "big")
+        if frame[3] == 1 and stream not in self.streams and self.connection.open_inbound_streams >= limit:
+            self.connection.decoder.decode(frame[9:])  # The table must not miss it.
+            self.refused.add(stream)
+            self.write_raw(hyperframe.frame.RstStreamFrame(stream, error_code=7).serialize())
+            self.peer.tell(event="refused", handle=self.upstream.handle, connection=self.number)
+        return stream in self.refused
 
     def received(self, event):
         exchange = self.streams.get(getattr(event, "stream_id", None))
@@ -415,6 +436,8 @@ class UpstreamSession(Session):
             self.connection.end_stream(stream)
 
     async def step_padded(self, exchange, stream, step):
+        size = len(step["body"]) + step["count"] + 1
+        await self.until(lambda: not self.is_open or self.window(stream) >= size)
         self.connection.send_data(stream, base64.b64decode(step["body"]), pad_length=step["count"])
 
     async def step_trailers(self, exchange, stream, step):
