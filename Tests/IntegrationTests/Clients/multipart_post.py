@@ -9,7 +9,8 @@ answers = []
 for path in sys.argv[2:]:
     with open(path, "rb") as file:
         answer = requests.post(
-            sys.argv[1], data={"order": "7"}, files={"file": ("scan.bin", file, "application/octet-stream")}, timeout=30)
+            sys.argv[1], data={"order": "7"},
+            files={"file": ("scan.bin", file, "application/octet-stream")}, timeout=30)
     answers.append({
         "status": answer.status_code,
         "replayed": answer.headers.get("Idempotent-Replayed"),
