@@ -3,7 +3,7 @@ import Glibc
 import Testing
 import Transport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct BlockingTests {
     @Test func threadsAndWaitersAreBounded() {
         let queue = BlockingQueue(threadsMax: 3, waitingMax: 2)

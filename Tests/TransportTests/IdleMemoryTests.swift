@@ -3,7 +3,7 @@ import Glibc
 import Testing
 import Transport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct IdleMemoryTests {
     /// Resident memory of this process in octets.
     static func residentBytes() -> Int {

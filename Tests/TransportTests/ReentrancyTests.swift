@@ -4,7 +4,7 @@ import Testing
 import Transport
 
 /// Closing, inside every callback, the channel itself and others.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ReentrancyTests {
     /// Tells the kernel's events as they are.
     final class RawChannel: Channel {

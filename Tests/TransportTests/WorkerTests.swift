@@ -2,7 +2,7 @@ import Dispatch
 import Testing
 import Transport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct WorkerTests {
     /// What the worker saw; used on its queue.
     final class Seen {

@@ -56,9 +56,19 @@ extension StreamChannel {
             }
             guard isOpen else { return }
         }
-        if tls.failure != nil { return fail(.protocolError) }
-        if tls.isEndReceived { state.formUnion([.endRead]) }
+        if tls.failure != nil {
+            discardInput()
+            return fail(.protocolError)
+        }
+        if tls.isEndReceived { state.insert(.endRead) }
         if writeError != nil { markDirty() }
+    }
+
+    /// A close with input unread sends RST (RFC 1122 §4.2.2.13), which can take the alert from under the peer's eyes.
+    private func discardInput() {
+        for _ in 0..<worker.limits.readsPerBatch {
+            guard cl_recv(descriptor, worker.tls.ciphertext, worker.limits.readBytes) > 0 else { return }
+        }
     }
 
     /// Takes in what was received before TLS began.

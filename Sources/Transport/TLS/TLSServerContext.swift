@@ -11,7 +11,8 @@ package final class TLSServerContext: Sendable {
         package var alpn: [TLSProtocol] = [.http2, .http11]
         package var minimumVersion: TLSVersion = .tls12
         package var clientCertificates: ClientCertificates = .none
-        /// A client that asks for a name that no certificate has gets the default one, or an alert.
+        /// A client that asks for a name that no certificate has gets an alert instead of the default certificate. One
+        /// that asks for no name gets the default in either case.
         package var rejectsUnknownName = false
         package var usesTickets = true
 

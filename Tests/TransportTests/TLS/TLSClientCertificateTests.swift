@@ -4,7 +4,7 @@ import Testing
 import Transport
 
 /// Certificates of clients.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSClientCertificateTests {
     static func required() throws -> TLSServerContext.Options {
         let root = try Certificates.root()

@@ -24,7 +24,7 @@ final class SServer: Sendable {
 }
 
 /// Our client against `openssl s_server`.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSClientPeerTests {
     let harness: Harness
 

@@ -5,7 +5,7 @@ import Testing
 import Transport
 
 /// How connections end, and what happens while nobody reads.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSEndTests {
     @Test("a client that ends with close_notify, and one that only ends TCP")
     func truncation() throws {

@@ -4,7 +4,7 @@ import Testing
 import Transport
 
 /// Certificates and keys as they stand in files, at start and when they are read again.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSFilesTests {
     /// A copy of the files that a test may change.
     struct Copy {

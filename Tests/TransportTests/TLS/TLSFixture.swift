@@ -160,7 +160,8 @@ struct SClient {
     static func run(_ arguments: [String], input: String) throws -> SClient {
         // It takes a command from the beginning of each read alone: so the lines come apart.
         let command = """
-            printf '%b' "$INPUT" | while IFS= read -r line; do echo "$line"; sleep 0.2; done |
+            printf '%b' "$INPUT" | (IFS= read -r line && echo "$line"
+                while IFS= read -r line; do sleep 0.2; echo "$line"; done) |
                 exec openssl s_client "$@"
             """
         let input = input.isEmpty || input.hasSuffix("\\n") ? input : input + "\\n"

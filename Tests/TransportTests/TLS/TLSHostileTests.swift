@@ -5,7 +5,7 @@ import Testing
 import Transport
 
 /// Input that no honest peer sends.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSHostileTests {
     /// Sends the octets and waits until the server has closed; it must not have taken them for a client.
     func refuse(_ octets: [UInt8], by server: TLSServer) throws -> TLSEvent {

@@ -65,9 +65,9 @@ struct TLSMemoryTests {
                 let socket = try BlockingSocket(connectedTo: address)
                 try socket.send(Array(hello[..<(number % hello.count)]))
             }
-            for i in 0..<300 { try round(i) }
+            for i in 0..<200 { try round(i) }
             let before = IdleMemoryTests.residentBytes()
-            let count = 1500
+            let count = 700
             for i in 0..<count { try round(i) }
             harness.worker.performAndWait {}
             let after = IdleMemoryTests.residentBytes()
@@ -83,7 +83,7 @@ struct TLSMemoryTests {
             TLSMemoryTests.raiseDescriptorLimit()
             let server = try TLSServer.echo(.test())
             let worker = server.harness.worker
-            let count = 400
+            let count = 250
             var clients: [RawTLSClient] = []
             var silent: [BlockingSocket] = []
             for _ in 0..<50 {

@@ -3,7 +3,7 @@ import Testing
 import Transport
 
 /// Which certificate a client gets by the name that it asks for.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSNameTests {
     static func certificates() throws -> [TLSCertificateFiles] {
         [

@@ -28,7 +28,7 @@ final class PullingChannel: StreamChannel {
 }
 
 /// What is written, when it is encrypted, and what is known of it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSOutputTests {
     @Test("a dirty channel is asked before its flush, and not during the handshake", arguments: [false, true])
     func willFlush(hasTLS: Bool) throws {

@@ -4,7 +4,7 @@ import Testing
 import Transport
 
 /// Our server against `openssl s_client`.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSServerPeerTests {
     @Test("TLS 1.2 and 1.3 with both kinds of keys", arguments: ["-tls1_2", "-tls1_3"], ["ec", "rsa"])
     func versions(version: String, key: String) throws {

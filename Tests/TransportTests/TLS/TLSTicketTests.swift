@@ -15,7 +15,7 @@ final class TestClock: Sendable {
 }
 
 /// Session tickets: whose they are, and for how long.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSTicketTests {
     /// Whether the session in the file is resumed; afterwards the file holds the new one.
     func resumes(
