@@ -183,6 +183,9 @@ package final class HTTP2Session {
     /// The code of the last GOAWAY that was sent, also of those for errors of the peer.
     package var goAwaySent: HTTP2ErrorCode? { box.state.goAwaySent }
 
+    /// The peer's SETTINGS have arrived: what it allows is known.
+    package var hasPeerSettings: Bool { box.state.hasPeerSettings }
+
     /// The peer has acknowledged our SETTINGS.
     package var areSettingsAcknowledged: Bool { box.state.areSettingsAcknowledged }
 

@@ -186,7 +186,7 @@ struct HTTP2SessionState {
         guard let slot = table.slot(of: id) else { return }
         connectionCredit += table.slots[slot].unreturned
         let isAnnounced = table.slots[slot].isAnnounced
-        let isByPeer = table.slots[slot].isResetByPeer || goAwayReceived.map { id > $0 } ?? false
+        let isByPeer = table.slots[slot].isResetByPeer || (role == .client ? goAwayReceived : nil).map { id > $0 } ?? false
         let isComplete = table.slots[slot].hasLocalEnded && table.slots[slot].isRemoteDone && code == .noError
         table.remove(slot)
         guard isAnnounced else { return }

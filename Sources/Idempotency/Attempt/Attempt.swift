@@ -112,6 +112,14 @@ package struct Attempt: Sendable {
         if case .joined = state { true } else { false }
     }
 
+    /// The request may be given to another connection: nothing of an answer has come, and no outcome is decided.
+    package var isForwarding: Bool {
+        switch state {
+        case .forwarding, .unprotected: true
+        case .claiming, .joined, .answering, .storing, .late, .ended: false
+        }
+    }
+
     package var isEnded: Bool {
         if case .ended = state { true } else { false }
     }

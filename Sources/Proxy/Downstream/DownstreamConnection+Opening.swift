@@ -66,6 +66,11 @@ extension DownstreamConnection {
     func openSecured() {
         guard let agreement = tlsAgreement else { return }
         context.telemetry.handshakeEnded(listener, agreement)
+        if agreement.hasPeerCertificate, agreement.peerCertificate == nil {
+            // Who it names cannot be told: it must not count as nobody's.
+            context.telemetry.handshakeFailed(listener, "certificate")
+            return end()
+        }
         if let certificate = agreement.peerCertificate {
             callerCertificate = CallerCertificate(
                 subject: certificate.subject, alternativeNames: certificate.subjectAlternativeNames)

@@ -392,6 +392,8 @@ final class DownstreamConnection: StreamChannel {
     /// Over the limit on connections: one answer, and the end.
     func turnAway(_ descriptor: Int32, _ peer: SocketAddress, _ problem: Problem) {
         guard (try? adopt(descriptor: descriptor, peer: peer)) != nil else { return }
+        // Before a handshake nothing can be said.
+        if isSecure { return end() }
         refuse(problem, nil)
     }
 

@@ -24,7 +24,11 @@ final class DownstreamStream {
     private var bodyClock = BodyClock()
     private var isAnswerComplete = false
     private var wantsDrainNotice = false
-    private var queuedAtDeadline = 0
+    /// Octets of the body given to the session, and how many of them were in frames when the clock started.
+    private var given: UInt64 = 0
+    private var takenAtDeadline: UInt64 = 0
+    private var droppedBytes = 0
+    private var isDiscardedBySession = false
     private var deliveryNote: ((DownstreamConnection) -> Void)?
 
     /// When `deadlinePassed` is called.
@@ -52,7 +56,7 @@ final class DownstreamStream {
     }
 
     func bodyReceived(_ octets: Span<UInt8>) {
-        guard request == .open, let exchange else { return }
+        guard request == .open, let exchange else { return drop(octets.count) }
         deadline = bodyClock.progressed(at: context.worker.now, context.timeouts, isCovered: exchange.isCovered)
         guard waitingBody.isEmpty, exchange.canTakeBody else {
             waitingBody.append(octets)
@@ -60,6 +64,22 @@ final class DownstreamStream {
         }
         owner.session.consumed(id, octets.count)
         give(octets, to: exchange)
+    }
+
+    /// RFC 9113 §8.1: the rest of a request that is answered already. A client is left to finish a short one.
+    private func drop(_ count: Int) {
+        guard !isDiscardedBySession else { return }
+        droppedBytes += count
+        owner.session.consumed(id, count)
+        if droppedBytes > context.limits.drainBodyBytesMax { discardInSession() }
+    }
+
+    /// The session drops the rest, and after the answer's end refuses it with NO_ERROR.
+    private func discardInSession() {
+        guard !isDiscardedBySession else { return }
+        isDiscardedBySession = true
+        owner.session.discardBody(id)
+        connection.markDirty()
     }
 
     private func give(_ octets: Span<UInt8>, to exchange: Exchange) {
@@ -71,6 +91,7 @@ final class DownstreamStream {
     }
 
     func requestEnded(trailers: FieldSection?) {
+        if request == .discarded { request = .ended }
         guard request == .open else { return }
         guard waitingBody.isEmpty else {
             waitingEnd = (trailers, ())
@@ -131,11 +152,13 @@ final class DownstreamStream {
     }
 
     func sendBody(_ octets: Span<UInt8>) {
+        given += UInt64(octets.count)
         owner.session.sendData(id, octets)
         connection.markDirty()
     }
 
     func sendBody(shared octets: [UInt8]) {
+        given += UInt64(octets.count)
         owner.session.sendData(id, shared: octets, 0..<octets.count)
         connection.markDirty()
     }
@@ -157,16 +180,16 @@ final class DownstreamStream {
     func answerEnded() {
         exchange = nil
         guard request != .open else {
-            // RFC 9113 §8.1: the rest of the request is not needed. The session drops it, and after the answer's end
-            // refuses it with NO_ERROR.
-            request = .discarded
+            request = waitingEnd == nil ? .discarded : .ended
+            drop(waitingBody.count)
             waitingBody = []
             waitingEnd = nil
-            owner.session.discardBody(id)
-            watchWriting()
+            takenAtDeadline = takenOctets
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
             return
         }
-        if queuedOctets > 0 { watchWriting() } else { deadline = .never }
+        // Even its end can wait for the client's window.
+        watchWriting()
     }
 
     /// Everything of both sides is in frames.
@@ -195,8 +218,11 @@ final class DownstreamStream {
 
     // MARK: Time
 
+    /// Octets of the answer that are in frames.
+    private var takenOctets: UInt64 { given - min(given, UInt64(queuedOctets)) }
+
     func watchWriting() {
-        queuedAtDeadline = queuedOctets
+        takenAtDeadline = takenOctets
         deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
     }
 
@@ -207,17 +233,25 @@ final class DownstreamStream {
         case .open where !waitingBody.isEmpty:
             // The service is slow to take the body; its own time limit runs.
             deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)
+        case .open where exchange?.isCovered == false && exchange?.hasAnswerHead == true:
+            // A call with messages both ways: the service's own time limit runs.
+            watchTaking()
         case .open:
             exchange?.requestTimedOut()
+        case .discarded where !isDiscardedBySession:
+            discardInSession()
+            watchWriting()
         case .ended, .discarded:
-            let queued = queuedOctets
-            if queued > 0 && queued >= queuedAtDeadline {
-                giveUp(.cancel)
-            } else if queued > 0 || exchange != nil {
-                watchWriting()
-            } else if request == .discarded {
-                giveUp(.noError)
-            }
+            watchTaking()
+        }
+    }
+
+    /// A client that takes nothing of what is queued, or not even the end, is given up.
+    private func watchTaking() {
+        if takenOctets == takenAtDeadline, queuedOctets > 0 || exchange == nil {
+            giveUp(.cancel)
+        } else {
+            watchWriting()
         }
     }
 

@@ -117,7 +117,8 @@ final class HTTP2Downstream {
     }
 
     private func start(_ stream: DownstreamStream, ends: Bool) {
-        idleDeadline = .never
+        // While the connection goes away it is the time of the next step.
+        if shutdown == .none { idleDeadline = .never }
         stream.begin(context.openExchange(for: .stream(stream)), ends: ends)
     }
 
@@ -154,7 +155,7 @@ final class HTTP2Downstream {
         case .none:
             idleDeadline = worker.now.adding(milliseconds: context.timeouts.keepAlive)
             wakeUp(at: idleDeadline)
-        case .announced: break
+        case .announced: finishShutdown()
         case .final: endAfterOutput()
         }
     }

@@ -117,6 +117,8 @@ extension Exchange {
     /// last octet.
     func answerReadEnded() {
         guard !hasAnswerEnded, holdsAnswerHead || !held.isEmpty, let downstream else { return }
+        // Its end may come in a frame of its own; with the length known the client would not wait for it.
+        if attempt != nil, case .length(let length) = answerHead.framing, recording.bodyBytes >= length { return }
         sendHeld(to: downstream, ends: false)
         pauseUpstreamIfFull(downstream)
     }

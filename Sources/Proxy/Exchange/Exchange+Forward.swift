@@ -49,8 +49,11 @@ extension Exchange {
         }
         if !body.isEmpty {
             // Collected before it was known that the request passes through.
+            if upstream.queuedOctets + body.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
             upstream.sendBody(body.span)
-            body.removeAll()
+            body = []
+            context.releaseBodyMemory(reservedBytes)
+            reservedBytes = 0
         }
         if hasRequestEnded || head.framing == .none {
             endForwarding()
@@ -62,8 +65,15 @@ extension Exchange {
 
     /// A covered body is whole, so its length is known; only trailers need chunks.
     private var requestFraming: BodyFraming {
-        guard isCovered, case .chunked = head.framing, trailerLines.isEmpty else { return head.framing }
-        return .length(UInt64(body.count))
+        if isCovered, case .chunked = head.framing, trailerLines.isEmpty { return .length(UInt64(body.count)) }
+        if head.version == .http2, head.framing == .none {
+            // RFC 9110 §8.6: a method that expects content says that there is none. HTTP/2 has told it by END_STREAM.
+            switch head.method {
+            case .post, .put, .patch: return .length(0)
+            case .get, .head, .options, .trace, .connect, .delete, .other: break
+            }
+        }
+        return head.framing
     }
 
     /// Nothing follows the request's head towards the service.
@@ -112,7 +122,9 @@ extension Exchange {
 
     func upstreamFailed(_ failure: UpstreamFailure) {
         guard let upstream else { return }
-        let nothingSent = !upstream.hasSentAnyOctet || failure.isUnprocessed
+        // A service that has begun to answer has taken the request, whatever it says of it later.
+        let isUnprocessed = failure.isUnprocessed && !hasAnswerHead && interimAnswers == 0
+        let nothingSent = !upstream.hasSentAnyOctet || isUnprocessed
         let server = upstream.server
         let wasReused = upstream.isReused
         self.upstream = nil
@@ -130,9 +142,16 @@ extension Exchange {
     /// A new connection where nothing was sent, or where the request is safe and its connection may have been dead
     /// already (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
-        guard !hasAnswerHead, !isClientDone, let route, downstream != nil || isCovered,
-            routeDeadline > context.worker.now
+        guard !hasAnswerHead, !isClientDone, attempt?.isForwarding ?? true, let route,
+            downstream != nil || isCovered, routeDeadline > context.worker.now
         else { return false }
+        if failure.isUnprocessed, nothingSent, !hasRetriedFresh, isReplayable {
+            // RFC 9113 §8.7: it may be sent again; on another connection, because this one takes no more.
+            hasRetriedFresh = true
+            context.telemetry.upstreamRetried(route.pool)
+            startForwarding(fresh: true)
+            return true
+        }
         if nothingSent && !wasReused {
             triedServers.insert(server)
             guard triedServers.count < route.pool.serverCount, isReplayable else { return false }
@@ -150,7 +169,9 @@ extension Exchange {
     }
 
     /// Whether all that was given towards the service can be given again.
-    private var isReplayable: Bool { isCovered || sending == .connecting || head.framing == .none }
+    private var isReplayable: Bool {
+        isCovered || sending == .connecting || sending == .notStarted || head.framing == .none
+    }
 
     private func isDead(_ failure: UpstreamFailure) -> Bool {
         switch failure {

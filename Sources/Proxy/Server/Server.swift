@@ -217,6 +217,8 @@ package final class Server: @unchecked Sendable {
 
     // MARK: The operator's view
 
+    /// Clients' connections.
+    package var connectionCount: Int { shared.connections.load(ordering: .relaxed) }
     package var bodyMemoryBytes: Int { shared.bodyMemory.load(ordering: .relaxed) }
     package var isOverloaded: Bool { requestsInFlight > shared.requestsInFlightMax.load(ordering: .relaxed) }
 

@@ -7,7 +7,6 @@ final class HTTP2Upstream {
     let session: HTTP2Session
     private var streams: [HTTP2StreamID: UpstreamStream] = [:]
     private var touched: [UpstreamStream] = []
-    private var resumeDue: [UpstreamStream] = []
     private var scratch: [UInt8] = []
     /// The service takes no more requests here.
     private(set) var isGoingAway = false
@@ -19,12 +18,24 @@ final class HTTP2Upstream {
         self.connection = connection
         var limits = HTTP2Limits()
         limits.streamsMax = UInt32(clamping: connection.pool.settings.streamsMax)
+        // Exchanges that wait for slow clients must not take the window of the others.
+        limits.connectionWindowBytes = UInt32(
+            clamping: UInt64(limits.streamsMax) * UInt64(limits.streamWindowBytes))
         session = try HTTP2Session(role: .client, limits: limits)
     }
 
     private var context: WorkerContext { connection.pool.context }
 
     var streamCount: Int { streams.count }
+
+    /// The service has told its limits.
+    var hasSettings: Bool { session.hasPeerSettings }
+
+    /// Those that are here are served to their end.
+    func takeNoMore() {
+        isGoingAway = true
+        connection.pool.takesNoMore(connection)
+    }
 
     /// Whether one more exchange finds room here.
     var hasRoom: Bool { !isGoingAway && !endsAfterOutput && session.canOpenStream }
@@ -86,6 +97,7 @@ final class HTTP2Upstream {
                 failAll(.malformed(.incomplete))
             }
         }
+        if !connection.isSettled, hasSettings { connection.settle() }
         let read = touched
         touched.removeAll(keepingCapacity: true)
         for stream in read { stream.readEnded() }
@@ -123,13 +135,13 @@ final class HTTP2Upstream {
             stream.failed(.malformed(error))
             becameIdleIfEmpty()
         case .closed(let id):
-            guard streams.removeValue(forKey: id) != nil else { return }
+            guard let stream = streams.removeValue(forKey: id) else { return }
+            stream.closed()
             becameIdleIfEmpty()
         case .drained(let id):
             streams[id]?.drained()
         case .goAway:
-            isGoingAway = true
-            connection.pool.takesNoMore(connection)
+            takeNoMore()
             becameIdleIfEmpty()
         case .request:
             break
@@ -146,9 +158,6 @@ final class HTTP2Upstream {
 
     /// Pulls frames as far as the connection's output has room.
     func fillOutput() {
-        let resumed = resumeDue
-        resumeDue.removeAll(keepingCapacity: true)
-        for stream in resumed { stream.resumed() }
         var hasMore = true
         while hasMore, connection.queuedOutputBytes < context.limits.outputHighWater {
             scratch.removeAll(keepingCapacity: true)
@@ -163,12 +172,6 @@ final class HTTP2Upstream {
         if hasMore { connection.requestDrainNotice() }
         if !session.events.isEmpty { handleEvents(Span()) }
         if !hasMore, endsAfterOutput || session.isFinished { connection.endAfterFlush() }
-    }
-
-    /// The stream can go on: it is given what waits for it at the end of this batch.
-    func resume(_ stream: UpstreamStream) {
-        resumeDue.append(stream)
-        connection.markDirty()
     }
 
     /// No exchange for the whole idle time.

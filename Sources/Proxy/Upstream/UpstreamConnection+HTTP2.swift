@@ -16,39 +16,60 @@ extension UpstreamConnection {
 
     /// Whether one more exchange can share the connection, or wait for it.
     var hasRoom: Bool {
-        if phase == .connecting { return waiting.count < pool.settings.streamsMax }
+        guard isSettled else { return isOpen && phase != .closed && waiting.count < pool.settings.streamsMax }
         return phase == .http2 && http2?.hasRoom == true && (http2?.streamCount ?? 0) < pool.settings.streamsMax
     }
+
+    /// Octets of messages that were given to the channel, sent or not.
+    var octetsHandedOver: UInt64 { payloadOctetsWritten + UInt64(queuedOutputBytes) }
 
     var streamCount: Int { (http2?.streamCount ?? 0) + waiting.count }
 
     /// Gives an exchange its place here; its request is sent by `Upstream.sendHead`.
     func addStream(_ exchange: Exchange) -> UpstreamStream {
         let stream = UpstreamStream(connection: self, exchange: exchange)
-        if phase == .connecting { waiting.append(stream) }
+        if !isSettled { waiting.append(stream) }
         return stream
     }
 
-    /// The connection stands and speaks HTTP/2.
+    /// The connection stands and speaks HTTP/2. One request goes at once; the others wait until the service has said
+    /// how many it takes.
     func becomeHTTP2() {
         do {
             http2 = try HTTP2Upstream(connection: self)
         } catch {
-            return failed(.noMemory)
+            failStreams(.notConnected(.noMemory))
+            end()
+            return
         }
         phase = .http2
         isShared = true
         deadline = .never
-        pool.becameShared(self)
+        pool.speaksHTTP2(server)
         markDirty()
         if let exchange = takeExchange() {
-            let stream = addStream(exchange)
-            exchange.upstream = .stream(stream)
-            exchange.upstreamConnected()
+            exchange.upstream = .stream(addStream(exchange))
         }
+        guard !waiting.isEmpty else { return }
+        waiting.removeFirst().exchange?.upstreamConnected()
+        for stream in waiting { wakeUp(at: stream.deadline) }
+    }
+
+    /// The service has told its limits: those that waited are sent, or look for another connection.
+    func settle() {
+        isSettled = true
+        pool.becameShared(self)
         let ready = waiting
         waiting = []
-        for stream in ready { stream.exchange?.upstreamConnected() }
+        for stream in ready {
+            if hasRoom {
+                stream.exchange?.upstreamConnected()
+            } else if let exchange = stream.takeExchange() {
+                pool.streamEnded(server)
+                exchange.upstream = nil
+                exchange.startForwarding()
+            }
+        }
         streamDetached()
     }
 
@@ -56,6 +77,7 @@ extension UpstreamConnection {
     func placeWaiting() {
         pool.becameExclusive(self)
         isShared = false
+        isSettled = true
         let ready = waiting
         waiting = []
         for stream in ready {

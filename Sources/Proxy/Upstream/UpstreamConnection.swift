@@ -30,6 +30,8 @@ final class UpstreamConnection: StreamChannel {
     var waiting: [UpstreamStream] = []
     /// The pool counts the connection's streams, not the connection.
     var isShared = false
+    /// It is known how many exchanges may share it.
+    var isSettled = false
     @exclusivity(unchecked) private var parser: ResponseParser
     @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var keepsAlive = false
@@ -117,6 +119,7 @@ final class UpstreamConnection: StreamChannel {
         if speaksHTTP2 { return becomeHTTP2() }
         phase = .awaitingHead
         deadline = .never
+        isSettled = true
         if !waiting.isEmpty { placeWaiting() }
         exchange?.upstreamConnected()
     }
@@ -264,6 +267,7 @@ final class UpstreamConnection: StreamChannel {
     }
 
     override func failed(_ error: Errno) {
+        guard phase != .closed else { return }
         let failure: UpstreamFailure =
             phase != .connecting ? .reset(error) : tlsFailure == nil ? .notConnected(error) : .notSecured
         if let tlsFailure, phase == .connecting { pool.context.telemetry.notSecured(pool, server, tlsFailure) }
@@ -281,6 +285,8 @@ final class UpstreamConnection: StreamChannel {
     }
 
     override func deadlinePassed() {
+        // What was left to send is not taken.
+        if phase == .closed { return closeNow() }
         if phase == .http2 || !waiting.isEmpty { return streamDeadlinePassed() }
         guard let exchange else {
             end()

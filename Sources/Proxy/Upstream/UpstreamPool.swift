@@ -49,7 +49,10 @@ final class UpstreamPool {
         self.label = label
         self.health = health
         servers = settings.servers.map { server in
-            let isHTTP2 = server.scheme == .h2c
+            // A wrong guess costs the exchanges of the first connection a second one.
+            let isHTTP2 =
+                server.scheme == .h2c
+                || server.scheme == .https && settings.tls?.context.options.alpn.contains(.http2) == true
             return switch server.host {
             case .address(let address): Server(settings: server, addresses: [address], speaksHTTP2: isHTTP2)
             case .name: Server(settings: server, addresses: [], speaksHTTP2: isHTTP2)
@@ -235,14 +238,15 @@ final class UpstreamPool {
 
     // MARK: Shared connections
 
-    /// The connection speaks HTTP/2.
+    /// The connection speaks HTTP/2, and its limits are known.
     func becameShared(_ connection: UpstreamConnection) {
         let server = connection.server
         if servers[server].pending === connection { servers[server].pending = nil }
-        servers[server].speaksHTTP2 = true
         if isRetired || context.isDraining { return }
         servers[server].shared.append(connection)
     }
+
+    func speaksHTTP2(_ server: Int) { servers[server].speaksHTTP2 = true }
 
     /// The connection speaks HTTP/1.
     func becameExclusive(_ connection: UpstreamConnection) {

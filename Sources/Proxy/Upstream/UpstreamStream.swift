@@ -16,7 +16,8 @@ final class UpstreamStream {
     private(set) var id: HTTP2StreamID?
     /// The connection stood before the exchange came: it may have died since.
     let isReused: Bool
-    private var payloadBefore: UInt64 = 0
+    private var octetsBefore: UInt64 = 0
+    private var readBefore: UInt64 = 0
     private var isRequestComplete = false
     private var isPaused = false
     private var waiting: [Waiting] = []
@@ -33,19 +34,21 @@ final class UpstreamStream {
     init(connection: UpstreamConnection, exchange: Exchange) {
         self.connection = connection
         self.exchange = exchange
-        isReused = connection.isConnected
+        isReused = connection.isSettled
     }
 
     private var owner: HTTP2Upstream? { connection.http2 }
 
     // MARK: The request
 
-    /// Conservative: other streams' octets may have been sent, and not this one's.
-    var hasSentAnyOctet: Bool { id != nil && connection.payloadOctetsWritten > payloadBefore }
+    /// Conservative: other streams' octets may have been sent, and not this one's. What waits in the connection's
+    /// output counts, because it goes out even when the exchange has given up.
+    var hasSentAnyOctet: Bool { id != nil && connection.octetsHandedOver > octetsBefore }
 
     func sendHead(of exchange: Exchange, route: Route, framing: BodyFraming) -> Bool {
         guard let owner, connection.isOpen else { return false }
-        payloadBefore = connection.payloadOctetsWritten
+        octetsBefore = connection.octetsHandedOver
+        readBefore = connection.octetsRead
         isRequestComplete = exchange.sendsHeadOnly
         id = owner.sendRequest(of: exchange, route: route, framing: framing, for: self)
         connection.markDirty()
@@ -72,7 +75,7 @@ final class UpstreamStream {
 
     func requestDrainNotice() {
         wantsDrainNotice = true
-        if queuedOctets == 0 { owner?.resume(self) }
+        if queuedOctets == 0 { connection.pool.context.afterThisEvent { self.resumed() } }
     }
 
     /// What was queued is in frames.
@@ -92,7 +95,8 @@ final class UpstreamStream {
     func resumeReading() {
         guard isPaused else { return }
         isPaused = false
-        owner?.resume(self)
+        // Whether the connection still stands or not.
+        connection.pool.context.afterThisEvent { self.resumed() }
     }
 
     func headReceived(_ head: Int, ends: Bool) {
@@ -108,11 +112,15 @@ final class UpstreamStream {
     }
 
     private func give(_ exchange: Exchange, ends: Bool) {
-        if exchange.answerHead.isInformational {
-            exchange.interimAnswerReceived()
-        } else {
-            exchange.answerHeadReceived(ends: ends)
-        }
+        if exchange.answerHead.isInformational { return exchange.interimAnswerReceived() }
+        exchange.answerHeadReceived(ends: ends)
+        // The head may have been refused, and the exchange have left.
+        if ends, self.exchange === exchange { finish(exchange, nil) }
+    }
+
+    private func finish(_ exchange: Exchange, _ trailers: FieldSection?) {
+        hasAnswerEnded = true
+        exchange.answerEndReceived(trailers: trailers, hasLeftover: false)
     }
 
     func bodyReceived(_ octets: Span<UInt8>) {
@@ -136,8 +144,20 @@ final class UpstreamStream {
             waiting.append(.end(trailers))
             return
         }
-        hasAnswerEnded = true
-        exchange?.answerEndReceived(trailers: trailers, hasLeftover: false)
+        if let exchange { finish(exchange, trailers) }
+    }
+
+    /// The connection has nothing more for this stream. An answer that waits for its exchange still counts.
+    func closed() {
+        failed(.closedEarly)
+    }
+
+    /// The whole answer is here, and the exchange has not taken it yet.
+    private var waitsForEnd: Bool {
+        switch waiting.last {
+        case .end, .head(_, ends: true): true
+        case .head, .body, nil: false
+        }
     }
 
     /// Everything that came with this read was handled.
@@ -154,9 +174,7 @@ final class UpstreamStream {
                 exchange.answerHead = head
                 give(exchange, ends: ends)
             case .body(let octets): exchange.answerBodyReceived(octets.span)
-            case .end(let trailers):
-                hasAnswerEnded = true
-                exchange.answerEndReceived(trailers: trailers, hasLeftover: false)
+            case .end(let trailers): finish(exchange, trailers)
             }
         }
         settleWindow()
@@ -185,7 +203,7 @@ final class UpstreamStream {
         connection.pool.streamEnded(connection.server)
         if let owner, let id {
             // RFC 9113 §8.1: what is left of the request is not needed.
-            if !requestIsComplete { owner.reset(self, id, .noError) }
+            if !requestIsComplete || queuedOctets > 0 { owner.reset(self, id, .noError) }
             if owed > 0 { giveBack(owed) }
             owed = 0
         }
@@ -203,8 +221,9 @@ final class UpstreamStream {
         connection.streamGivenUp(self)
     }
 
+    /// A whole answer that waits for its exchange is not undone by what comes after it.
     func failed(_ failure: UpstreamFailure) {
-        exchange?.upstreamFailed(failure)
+        if !waitsForEnd { exchange?.upstreamFailed(failure) }
     }
 
     /// The connection speaks HTTP/1 after all, or is of no use: the exchange looks for another.
@@ -216,6 +235,12 @@ final class UpstreamStream {
 
     func deadlinePassed() {
         deadline = .never
-        if id == nil { exchange?.upstreamFailed(.connectTimedOut) } else { exchange?.upstreamDeadlinePassed() }
+        guard id != nil else {
+            exchange?.upstreamFailed(.connectTimedOut)
+            return
+        }
+        // Not an octet since the request was sent: the way there may be dead, and no other request is to find out.
+        if connection.octetsRead == readBefore { owner?.takeNoMore() }
+        exchange?.upstreamDeadlinePassed()
     }
 }

@@ -30,6 +30,8 @@ package final class TLSAgreement: Sendable {
     package let isResumed: Bool
     /// The other side's certificate, verified unless verification is off; nil when it sent none.
     package let peerCertificate: TLSPeerCertificate?
+    /// It sent one that was accepted, whether its names can be told or not.
+    package let hasPeerCertificate: Bool
     /// The address of a text of libssl's own table, which lives as long as the process.
     private let cipherName: UInt
 
@@ -44,6 +46,7 @@ package final class TLSAgreement: Sendable {
         self.serverName = serverName
         isResumed = SSL_session_reused(ssl) == 1
         cipherName = UInt(bitPattern: SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)))
+        hasPeerCertificate = SSL_get0_peer_certificate(ssl) != nil
         peerCertificate = SSL_get0_peer_certificate(ssl).flatMap { TLSPeerCertificate($0) }
         var selected: UnsafePointer<UInt8>?
         var count: UInt32 = 0

@@ -38,13 +38,14 @@ final class Certificates: Sendable {
 
     func server(_ options: TLSServerContext.Options) throws(TLSError) -> TLSServerContext {
         if let known = state.withLock({ $0.servers.first { $0.context.options == options } }) { return known.context }
-        let context = try TLSServerContext(options)
         var paths = options.certificates.flatMap { [$0.chainPath, $0.keyPath] }
         switch options.clientCertificates {
         case .none: break
         case .optional(let path), .required(let path): paths.append(path)
         }
+        // Before they are read: a change in between is seen as one.
         remember(paths)
+        let context = try TLSServerContext(options)
         state.withLock { $0.servers.append(Server(context: context, paths: paths)) }
         return context
     }
@@ -52,10 +53,10 @@ final class Certificates: Sendable {
     /// The same for the same options, so that a reload keeps sessions and connections.
     func client(_ options: TLSClientContext.Options) throws(TLSError) -> TLSClientContext {
         if let known = state.withLock({ $0.clients.first { $0.context.options == options } }) { return known.context }
-        let context = try TLSClientContext(options)
         var paths = options.certificate.map { [$0.chainPath, $0.keyPath] } ?? []
         if let path = options.caPath { paths.append(path) }
         remember(paths)
+        let context = try TLSClientContext(options)
         state.withLock { $0.clients.append(Client(context: context, paths: paths)) }
         return context
     }

@@ -27,6 +27,8 @@ final class Lifecycle: Sendable {
     private static let pollMilliseconds = 10
     /// How long exchanges that were given up may take to store that their outcome is unknown.
     private static let abandonMilliseconds: UInt64 = 3_000
+    /// How long clients may take for the last octets of their answers.
+    private static let lastOctetsMilliseconds: UInt64 = 3_000
 
     private let assembly: Assembly
     /// Nil where there is no file to read again.
@@ -116,7 +118,7 @@ final class Lifecycle: Sendable {
             assembly.server.startDraining()
             let deadline = Instant.current().adding(milliseconds: assembly.configuration.drain.timeoutMilliseconds)
             waitForExchanges(until: deadline) { [self] isDone in
-                if isDone { return stop() }
+                if isDone { return waitForConnections() }
                 assembly.log.warning(
                     "drain timeout: what is in flight becomes unknown",
                     .int("in_flight", assembly.server.requestsInFlight))
@@ -131,6 +133,17 @@ final class Lifecycle: Sendable {
         if assembly.server.requestsInFlight == 0 { return done(true) }
         if Instant.current() >= deadline { return done(false) }
         after(UInt64(Lifecycle.pollMilliseconds)) { [self] in waitForExchanges(until: deadline, done) }
+    }
+
+    /// Every exchange is over; what was queued for its client may not have left.
+    private func waitForConnections() {
+        let end = Instant.current().adding(milliseconds: Lifecycle.lastOctetsMilliseconds)
+        waitForConnections(until: end)
+    }
+
+    private func waitForConnections(until end: Instant) {
+        if assembly.server.connectionCount == 0 || Instant.current() >= end { return stop() }
+        after(UInt64(Lifecycle.pollMilliseconds)) { [self] in waitForConnections(until: end) }
     }
 
     private func stop() {
