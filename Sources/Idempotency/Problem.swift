@@ -68,7 +68,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .answerNotKept: "The service executed this request; its answer was too large to keep."
         case .storeUnavailable: "Records cannot be written at the moment."
         case .storeFull: "The record store is full."
-        case .recordCorrupt: "The record of this request is damaged."
+        case .recordCorrupt: "The record of this request cannot be read."
         case .notSent: "The service could not be reached; the request was not sent."
         case .upstreamTimedOut: "The service did not answer in time."
         case .upstreamBroken: "The service's answer was broken off or malformed."

@@ -8,8 +8,8 @@ import Testing
         let files = ConfigurationFiles.fake(
             [
                 "proxy.conf": golden.text, "one.conf": "# first\ninclude sub/two.conf;\n",
-                "sub/two.conf": "route /two {\n    upstrem a;\n}\n",
-            ], environment: ["SECRET": "hunter2"])
+                "sub/two.conf": "route /two {\n    upstrem a;\n}\n", "/key": sealingKey,
+            ], environment: ["SECRET": "hunter2", "KEY": sealingKey])
         let checked = Configuration.check(path: "proxy.conf", files: files)
         #expect(checked.diagnostics.report == golden.report)
         #expect((checked.configuration == nil) == checked.diagnostics.hasErrors)

@@ -16,7 +16,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all = part1 + part2 + protocols
+    static let all = part1 + part2 + protocols + payloads
 }
 
 extension ConfigurationFiles {
@@ -32,6 +32,9 @@ extension ConfigurationFiles {
             environment: { environment[$0] })
     }
 }
+
+/// 32 octets, 0 to 31.
+let sealingKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 /// The least that is valid.
 let minimal = "listen 127.0.0.1:8080;\nupstream a { server http://a; }\nroute / { upstream a; }\n"

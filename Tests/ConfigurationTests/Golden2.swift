@@ -260,25 +260,6 @@ extension Golden {
             1 error
             """),
         Golden(
-            "plannedKey",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server http://a:80; }
-            route /v1 {
-                upstream a;
-                idempotency {
-                    key xpath //Id;
-                }
-            }
-
-            """,
-            """
-            proxy.conf:6:13: error: 'key xpath' is not supported in this version
-                6 |         key xpath //Id;
-                  |             ^~~~~
-            1 error
-            """),
-        Golden(
             "plannedScope",
             """
             listen 127.0.0.1:8080;
@@ -333,30 +314,6 @@ extension Golden {
             proxy.conf:6:9: error: directive 'mode' is not supported in this version
                 6 |         mode observe;
                   |         ^~~~
-            1 error
-            """),
-        Golden(
-            "plannedBody",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server http://a:80; }
-            route /v1 {
-                upstream a;
-                idempotency {
-                    on_missing_key hash;
-                    hash {
-                        body xml;
-                        window 2m;
-                        replay always;
-                    }
-                }
-            }
-
-            """,
-            """
-            proxy.conf:8:18: error: 'body xml' is not supported in this version
-                8 |             body xml;
-                  |                  ^~~
             1 error
             """),
         Golden(

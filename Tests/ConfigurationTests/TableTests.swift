@@ -49,37 +49,58 @@ import Testing
         #expect(!checked.diagnostics.hasErrors, "\(checked.diagnostics.report)")
     }
 
-    /// The blocks that are shown as comments.
+    /// Each block that is shown as a comment can be used as it stands, and those inside of it.
     @Test func commentedBlocksOfTheExampleAreValid() {
-        var isInside = false
-        var count = 0
-        let lines = Example.text.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
-            let body = line.drop { $0 == " " }
-            let text = String(body.dropFirst(2))
-            if !isInside, body.hasPrefix("# "), text.hasSuffix(" {") {
-                isInside = true
-                count += 1
-                return text
-            }
-            guard isInside else { return String(line) }
-            if text == "}" { isInside = false }
-            // Each of the block's own directives, too.
-            let inner = text.drop { $0 == " " }
-            return inner.hasPrefix("# ") && inner.hasSuffix(";") ? String(inner.dropFirst(2)) : text
-        }
-        #expect(count == 2)
-        let text = lines.joined(separator: "\n").replacing("http2 off;", with: "http2 on;")
-            .replacing("server http:", with: "server https:")
-        let report = Configuration.check(Array(text.utf8), name: "example").diagnostics.report
-        #expect(report == "")
+        let lines = Example.text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let heads = uncommentBlocks(of: lines, in: lines.indices)
+        #expect(heads == Self.commentedBlocks)
     }
+
+    private static let commentedBlocks = [
+        "listen 0.0.0.0:8443", "encryption", "tls",
+    ]
+
+    /// The heads of the blocks that are comments in these lines; each is tried alone.
+    private func uncommentBlocks(of lines: [String], in range: Range<Int>) -> [String] {
+        var heads: [String] = []
+        var index = range.lowerBound
+        while index < range.upperBound {
+            let indent = String(lines[index].prefix { $0 == " " })
+            let head = lines[index].dropFirst(indent.count)
+            guard head.hasPrefix("# "), head.hasSuffix(" {"), head.dropFirst(2).first != " ",
+                let end = lines[index...].firstIndex(of: indent + "# }")
+            else {
+                index += 1
+                continue
+            }
+            heads.append(String(head.dropFirst(2).dropLast(2)))
+            var open = lines
+            for line in index...end { open[line] = indent + lines[line].dropFirst(indent.count + 2) }
+            let name = head.dropFirst(2).prefix { $0 != " " }
+            // What stands there already would be given twice.
+            if !Directives.all.contains(where: { $0.name == name && $0.isRepeatable }) {
+                for line in range where line != index && lines[line].hasPrefix("\(indent)\(name) ") { open[line] = "" }
+            }
+            let text = open.joined(separator: "\n").replacing("server http:", with: "server https:")
+            let report = Configuration.check(Array(text.utf8), name: "example", files: Self.files).diagnostics.report
+            #expect(report == "", "\(head)")
+            heads += uncommentBlocks(of: open, in: index + 1..<end)
+            index = end + 1
+        }
+        return heads
+    }
+
+    /// What the table's examples name.
+    private static let files = ConfigurationFiles.fake([
+        "/run/secrets/oncegate-keys": sealingKey
+    ])
 
     @Test func everyDirectiveIsInAllTexts() {
         for directive in Directives.all {
             #expect(Reference.text.contains("### \(directive.name)\n"))
             #expect(directive.isFileInclude || Schema.text.contains("\"\(directive.name)\": {"))
-            // The blocks of a listener are in the reference only.
-            guard directive.name != "mode" else { continue }
+            // The block of a UNIX socket is in the reference only.
+            guard !directive.blocks.contains(.admin) else { continue }
             let isInExample = Example.text.split(separator: "\n").contains { line in
                 let body = line.drop { $0 == " " || $0 == "#" }
                 return body.hasPrefix(directive.name + " ") || body.hasPrefix(directive.name + ";")
@@ -111,7 +132,9 @@ import Testing
             let file = log.add(SourceFile(name: "x", octets: Array("\(directive.name) \(directive.example);".utf8)))
             let block = Parser.parse(Lexer.tokens(file: file, log: &log), log: &log)
             let inputs = block.statements[0].arguments.map {
-                ArgumentMatcher.Input(text: $0.text, isBare: $0.kind == .word)
+                let isCall = if case .call = $0.kind { true } else { false }
+                return ArgumentMatcher.Input(
+                    text: $0.text, isBare: $0.kind == .word, secretSource: isCall ? $0.text : nil)
             }
             #expect(ArgumentMatcher(directive).match(inputs).problems.isEmpty, "\(directive.name)")
         }

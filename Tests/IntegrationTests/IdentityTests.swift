@@ -6,18 +6,6 @@ private let hashJSON = "on_missing_key hash; hash { body json; window 1h; replay
 private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
 
 @Suite(.blackBox) struct IdentityTests {
-    /// Whether the second request is served the first one's record.
-    private func areSame(_ pair: Pair, _ first: Request, _ second: Request) throws -> Bool {
-        let before = pair.upstream.executions
-        let answer = try pair.proxy.send(first)
-        expectAnswer(answer)
-        let repeated = try pair.proxy.send(second)
-        let executions = pair.upstream.executions - before
-        #expect(executions == (repeated.isReplay ? 1 : 2))
-        if repeated.isReplay { expectOctets(repeated.body, answer.body) }
-        return repeated.isReplay
-    }
-
     @Test("B11 same key, other body: 422 and the record stays")
     func otherBody() throws {
         let pair = try Pair()

@@ -41,6 +41,18 @@ extension Pair {
     }
 }
 
+/// Whether the second request is served the first one's record.
+func areSame(_ pair: Pair, _ first: Request, _ second: Request) throws -> Bool {
+    let before = pair.upstream.executions
+    let answer = try pair.proxy.send(first)
+    expectAnswer(answer)
+    let repeated = try pair.proxy.send(second)
+    let executions = pair.upstream.executions - before
+    #expect(executions == (repeated.isReplay ? 1 : 2))
+    if repeated.isReplay { expectOctets(repeated.body, answer.body) }
+    return repeated.isReplay
+}
+
 /// Tokens that differ between tests and between runs.
 func newKey() -> String {
     var generator = SystemRandomNumberGenerator()

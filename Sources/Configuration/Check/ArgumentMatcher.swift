@@ -6,6 +6,8 @@ struct ArgumentMatcher {
         var isBare = true
         /// What stands in the file in place of a secret value, `env("NAME")`; nil for a plain argument.
         var secretSource: String?
+        /// The file that gave it; nil for a plain argument and a variable.
+        var secretPath: String?
     }
 
     struct Problem: Sendable, Equatable {
@@ -120,6 +122,13 @@ struct ArgumentMatcher {
     private func read(_ argument: Input, at index: Int, as type: ValueType, _ match: inout Match) {
         if case .choice(let words) = type, !words.contains(argument.text) {
             match.problems.append(unknown(argument, at: index, among: words))
+            return
+        }
+        if case .secret = type, argument.secretSource == nil {
+            match.problems.append(
+                Problem(
+                    place: .argument(index), message: "a secret does not stand in the configuration itself",
+                    hint: "write file(\"/run/secrets/…\") or env(\"…\")"))
             return
         }
         do throws(ValueProblem) {

@@ -39,6 +39,8 @@ struct CheckedStatement: Sendable {
     var values: [Value] = []
     /// By argument: whether it comes from `env()` or `file()`.
     var secrets: [Bool] = []
+    /// By argument: the file that `file()` has read.
+    var secretPaths: [String?] = []
     /// Whether the arguments are valid.
     var isComplete = false
     var block: CheckedBlock?

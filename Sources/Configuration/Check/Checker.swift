@@ -131,6 +131,7 @@ struct Checker {
         }
         checked.values = match.isComplete ? match.values.map { absolute($0, in: checked) } : []
         checked.secrets = inputs.map { $0.secretSource != nil }
+        checked.secretPaths = inputs.map(\.secretPath)
         checked.isComplete = match.isComplete
         return match.form
     }
@@ -166,7 +167,7 @@ struct Checker {
                     return nil
                 }
                 if value.hasSuffix("\r\n") || value.hasSuffix("\n") { value.removeLast() }
-                return ArgumentMatcher.Input(text: value, isBare: false, secretSource: shown)
+                return ArgumentMatcher.Input(text: value, isBare: false, secretSource: shown, secretPath: path)
             }
         }
     }

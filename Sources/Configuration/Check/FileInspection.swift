@@ -27,11 +27,16 @@ package struct FileInspection: Sendable {
     /// What is wrong with a file of authorities, as the chain.
     package var authorities: @Sendable (_ path: String) -> [Finding]
 
+    /// What is wrong with a file that holds a secret: others can read it. As the key.
+    package var secret: @Sendable (_ path: String) -> [Finding]
+
     package init(
         certificate: @escaping @Sendable (Configuration.Certificate) -> [Finding],
-        authorities: @escaping @Sendable (_ path: String) -> [Finding]
+        authorities: @escaping @Sendable (_ path: String) -> [Finding],
+        secret: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] }
     ) {
         self.certificate = certificate
         self.authorities = authorities
+        self.secret = secret
     }
 }

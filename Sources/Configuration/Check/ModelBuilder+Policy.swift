@@ -5,7 +5,8 @@ extension ModelBuilder {
     mutating func policy(_ block: inout CheckedBlock) -> Policy {
         var policy = Policy()
         if let methods = block.given("methods") { policy.methods = methods.values.map(\.canonicalText) }
-        policy.keySources = keySources(block)
+        policy.xmlNamespaces = namespaces(block)
+        policy.keySources = keySources(block, policy.xmlNamespaces)
         policy.onMissingKey =
             switch block.text("on_missing_key") {
             case "reject": .reject
@@ -25,12 +26,12 @@ extension ModelBuilder {
         policy.forwardKey = forwardKey(block.values("forward_key"))
         policy.lateAnswerLimitMilliseconds = block.duration("late_answer_limit")
         policy.replayMarker = block.values("replay_marker").isOff ? nil : block.text("replay_marker")
-        if let hash = block.given("hash")?.block { policy.hash = hashRule(hash, block) }
+        if let hash = block.given("hash")?.block { policy.hash = hashRule(hash, block, policy.xmlNamespaces) }
         checkPolicy(policy, block)
         return policy
     }
 
-    private mutating func keySources(_ block: CheckedBlock) -> [Policy.KeySource] {
+    private mutating func keySources(_ block: CheckedBlock, _ namespaces: [XMLNamespace]) -> [Policy.KeySource] {
         var sources: [Policy.KeySource] = []
         for statement in block.all("key") {
             let source = keySource(statement.values)
@@ -40,6 +41,7 @@ extension ModelBuilder {
             if case .header(let name) = source, Self.unfitFields.contains(name) {
                 log.error(statement.place(1), "\(shown(statement, 1)) cannot carry a token")
             }
+            if case .xpath(let text) = source { checkXPath(text, statement, 1, namespaces, use: .token) }
             sources.append(source)
         }
         return sources.isEmpty ? [keySource(block.directive("key").defaultValues)] : sources
@@ -58,6 +60,8 @@ extension ModelBuilder {
         case "cookie": .cookie(name)
         case "json": .jsonPointer(name)
         case "form": .form(name)
+        case "xpath": .xpath(name)
+        case "soap": .soapMessageID
         default: .header(name.lowercased())
         }
     }
@@ -127,18 +131,23 @@ extension ModelBuilder {
 
     // MARK: hash
 
-    private mutating func hashRule(_ hash: CheckedBlock, _ block: CheckedBlock) -> HashRule {
+    private mutating func hashRule(
+        _ hash: CheckedBlock, _ block: CheckedBlock, _ namespaces: [XMLNamespace]
+    ) -> HashRule {
         var rule = HashRule()
         rule.headers = hash.values("headers").map { $0.canonicalText.lowercased() }
         rule.body =
             switch hash.text("body") {
             case "json": .json
             case "form": .form(orderFree: hash.values("body").count > 1)
+            case "xml": .xml
+            case "soap": .soap
+            case "multipart": .multipart
             case "none": .none
             default: .raw
             }
-        rule.include = selectors("include", hash, rule.body)
-        rule.exclude = selectors("exclude", hash, rule.body)
+        rule.include = selectors("include", hash, rule.body, namespaces)
+        rule.exclude = selectors("exclude", hash, rule.body, namespaces)
         if let window = hash.given("window"), case .duration(let milliseconds) = window.values[0] {
             rule.windowMilliseconds = milliseconds
             let retention = block.duration("retention")
@@ -154,23 +163,39 @@ extension ModelBuilder {
     }
 
     private mutating func selectors(
-        _ name: String, _ hash: CheckedBlock, _ body: HashRule.BodyForm
+        _ name: String, _ hash: CheckedBlock, _ body: HashRule.BodyForm, _ namespaces: [XMLNamespace]
     ) -> [HashRule.Selector] {
         var selectors: [HashRule.Selector] = []
         for statement in hash.all(name) {
             let kind = statement.values.text(0) ?? ""
-            let isForm = if case .form = body { true } else { false }
-            if hash.given("body") != nil || !hash.mentions("body"),
-                (kind == "json" && body != .json) || (kind == "form" && !isForm)
-            {
-                log.error(statement.place(0), "'\(name) \(kind)' needs 'body \(kind)'", hint: "add 'body \(kind);'")
+            if hash.given("body") != nil || !hash.mentions("body"), let needed = Self.bodyForm(of: kind, but: body) {
+                log.error(statement.place(0), "'\(name) \(kind)' needs 'body \(needed)'", hint: "add 'body \(needed);'")
             }
-            for value in statement.values.dropFirst() {
+            for (index, value) in statement.values.enumerated().dropFirst() {
                 let text = value.canonicalText
-                selectors.append(kind == "json" ? .jsonPointer(text) : kind == "form" ? .form(text) : .query(text))
+                switch kind {
+                case "json": selectors.append(.jsonPointer(text))
+                case "form": selectors.append(.form(text))
+                case "part": selectors.append(.part(text))
+                case "xpath":
+                    checkXPath(text, statement, index, namespaces, use: .selection)
+                    selectors.append(.xpath(text))
+                default: selectors.append(.query(text))
+                }
             }
         }
         return selectors
+    }
+
+    /// The form of body that a selector needs; nil where it is the one that there is.
+    private static func bodyForm(of selector: String, but body: HashRule.BodyForm) -> String? {
+        switch (selector, body) {
+        case ("json", .json), ("form", .form), ("xpath", .xml), ("xpath", .soap), ("part", .multipart), ("query", _):
+            nil
+        case ("xpath", _): "xml"
+        case ("part", _): "multipart"
+        default: selector
+        }
     }
 
     /// What only the identifier of a route finds, at the argument that its message begins with.

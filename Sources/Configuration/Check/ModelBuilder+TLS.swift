@@ -198,7 +198,7 @@ extension ModelBuilder {
         for finding in inspection.authorities(path) { report(finding, statement, index) }
     }
 
-    private mutating func report(_ finding: FileInspection.Finding, _ statement: CheckedStatement, _ index: Int) {
+    mutating func report(_ finding: FileInspection.Finding, _ statement: CheckedStatement, _ index: Int) {
         let message = "\(shown(statement, index)): \(finding.message)"
         if finding.isWarning {
             log.warning(statement.place(index), message, hint: finding.hint)

@@ -91,6 +91,7 @@ struct ModelBuilder {
         store.directory = settings.text("path") ?? store.directory
         store.bytesMax = settings.size("max_size")
         store.commitDelayMilliseconds = settings.duration("commit_delay")
+        if let encryption = settings.given("encryption")?.block { store.keyRing = keyRing(encryption) }
         configuration.store = .embedded(store)
     }
 

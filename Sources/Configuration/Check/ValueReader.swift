@@ -19,7 +19,8 @@ struct ValueReader {
         case .serverURL: return .server(try serverURL())
         case .filePath: return .text(try filePath(what: "path"))
         case .logDestination: return .text(try logDestination())
-        case .pattern, .parameterName: return .text(try nonEmpty())
+        case .pattern, .parameterName, .word, .secret, .xpath: return .text(try nonEmpty())
+        case .namespacePrefix: return .text(try namespacePrefix())
         case .permissions: return .permissions(try permissions())
         case .upstreamName: return .text(try upstreamName())
         case .prefixPath, .exactPath: return .text(try routePath())
@@ -152,6 +153,14 @@ struct ValueReader {
 
     private func nonEmpty() throws(ValueProblem) -> String {
         guard !text.isEmpty else { throw ValueProblem("the value is empty") }
+        return text
+    }
+
+    private func namespacePrefix() throws(ValueProblem) -> String {
+        let isName =
+            text.utf8.first?.isLetter == true && text.utf8.count <= 64
+            && text.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-_.".utf8.contains($0) }
+        guard isName else { throw ValueProblem("'\(text)' is not a prefix", hint: "letters, digits, '-', '_' and '.'") }
         return text
     }
 

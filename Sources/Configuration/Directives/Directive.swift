@@ -32,6 +32,7 @@ enum BlockKind: String, Sendable, CaseIterable {
     case listenTLS = "listen tls"
     case admin
     case storeEmbedded = "store embedded"
+    case encryption
     case storeMemory = "store memory"
     case upstream
     case upstreamTLS = "upstream tls"
@@ -126,6 +127,14 @@ enum ValueType: Sendable {
     case choice([String])
     /// A DNS name or an address, without port.
     case serverName
+    /// Any text but the empty one.
+    case word
+    /// A value that only `env()` and `file()` may give.
+    case secret
+    /// An XPath 1.0 expression. What depends on its use is checked where the model is built.
+    case xpath
+    /// A prefix of XML names.
+    case namespacePrefix
 
     /// As the syntax of the reference shows it.
     var label: String {
@@ -149,6 +158,10 @@ enum ValueType: Sendable {
         case .jsonPointer: "/POINTER"
         case .statuses: "STATUS"
         case .addressBlock: "CIDR"
+        case .word: "TEXT"
+        case .secret: "SECRET"
+        case .xpath: "XPATH"
+        case .namespacePrefix: "PREFIX"
         case .choice(let words): words.joined(separator: "|")
         }
     }

@@ -24,7 +24,7 @@ enum Directives {
 
     /// Directives of later versions: known, refused.
     static let planned: Set<String> = [
-        "mode", "probe", "observe", "xpath", "soap", "jwt", "redis", "postgres", "trace", "multipart", "grpc",
+        "mode", "probe", "observe", "jwt", "redis", "postgres", "trace", "grpc",
     ]
 
     private static let names = Set(all.map(\.name))
@@ -61,7 +61,9 @@ extension Directives {
 
     private static let general: [Directive] = [
         Directive(
-            name: "include", blocks: BlockKind.allCases.filter { $0 != .hash }, forms: [.of(.value(.pattern))],
+            name: "include",
+            blocks: BlockKind.allCases.filter { ![.hash, .encryption].contains($0) },
+            forms: [.of(.value(.pattern))],
             isRepeatable: true,
             help: "Reads other files in this place, in the order of their names; relative paths start at this file.",
             example: "\"conf.d/*.conf\""),
@@ -108,6 +110,19 @@ extension Directives {
             help:
                 "How long a commit waits for more to write; longer saves disk writes and adds to every first attempt.",
             example: "1ms"),
+        Directive(
+            name: "encryption", blocks: [.storeEmbedded], forms: [Form(parameters: [], block: .required(.encryption))],
+            defaultNote: "recorded answers are stored as they are",
+            help:
+                "Recorded answers are encrypted (AES-256-GCM). Its keys, unlike the rest of the store, can be "
+                + "exchanged by a reload.",
+            example: ""),
+        Directive(
+            name: "key", blocks: [.encryption], forms: [.of(.value(.secret))], isRepeatable: true, isRequired: true,
+            help:
+                "Keys of 32 octets, one a line, in base64 or hexadecimal, such as `openssl rand -base64 32` makes: the "
+                + "first encrypts, all decrypt. To rotate, put a new one first.",
+            example: "file(\"/run/secrets/oncegate-keys\")", isInExample: true),
         Directive(
             name: "max_size", blocks: [.storeMemory], forms: [.of(.value(.size(Bounds.storeSize)))],
             defaultText: "256MiB", isReloadable: false,
@@ -294,11 +309,20 @@ extension Directives {
             forms: [
                 .of(.keyword("header"), .value(.fieldName)), .of(.keyword("query"), .value(.parameterName)),
                 .of(.keyword("cookie"), .value(.cookieName)), .of(.keyword("json"), .value(.jsonPointer)),
-                .of(.keyword("form"), .value(.parameterName)),
+                .of(.keyword("form"), .value(.parameterName)), .of(.keyword("xpath"), .value(.xpath)),
+                .of(.keyword("soap"), .value(.choice(["message-id"]))),
             ],
             defaultText: "header Idempotency-Key", isRepeatable: true,
-            help: "Where the client's token stands; of several lines the first that is present wins.",
-            example: "header Idempotency-Key", isInExample: true, planned: ["xpath", "soap"]),
+            help:
+                "Where the client's token stands; of several lines the first that is present wins. soap message-id is "
+                + "wsa:MessageID, of use only where a retry keeps it.",
+            example: "header Idempotency-Key", isInExample: true),
+        Directive(
+            name: "namespace", blocks: [.idempotency], forms: [.of(.value(.namespacePrefix), .value(.word))],
+            isRepeatable: true,
+            help:
+                "A prefix that XPaths may use; soap, soap12, wsa, wsa2004, wsse, wsu, ds, xsi and xml are known.",
+            example: "o urn:example:orders"),
         Directive(
             name: "on_missing_key", blocks: [.idempotency],
             forms: ["pass", "reject", "hash"].map { .of(.keyword($0)) },
@@ -391,11 +415,14 @@ extension Directives {
             name: "body", blocks: [.hash],
             forms: [
                 .of(.keyword("raw")), .of(.keyword("json")), .of(.keyword("none")),
-                .of(.keyword("form"), .optionalKeyword("order_free")),
+                .of(.keyword("form"), .optionalKeyword("order_free")), .of(.keyword("xml")), .of(.keyword("soap")),
+                .of(.keyword("multipart")),
             ],
             defaultText: "raw",
-            help: "How the body counts: its octets, its JSON value (RFC 8785), its form fields, or not at all.",
-            example: "json", isInExample: true, planned: ["xml", "multipart"]),
+            help:
+                "How the body counts: its octets, its JSON value (RFC 8785), its form fields, what its XML means, the "
+                + "same without what SOAP libraries make anew for each attempt, its parts, or not at all.",
+            example: "json", isInExample: true),
         Directive(
             name: "headers", blocks: [.hash], forms: [.of(.many(.fieldName))], defaultNote: "none",
             help: "Header fields that count.", example: "Content-Type"),
@@ -420,8 +447,9 @@ extension Directives {
             name: name, blocks: [.hash],
             forms: [
                 .of(.keyword("json"), .many(.jsonPointer)), .of(.keyword("form"), .many(.parameterName)),
-                .of(.keyword("query"), .many(.parameterName)),
+                .of(.keyword("query"), .many(.parameterName)), .of(.keyword("xpath"), .many(.xpath)),
+                .of(.keyword("part"), .many(.parameterName)),
             ],
-            isRepeatable: true, help: help, example: example, planned: ["xpath"])
+            isRepeatable: true, help: help, example: example)
     }
 }

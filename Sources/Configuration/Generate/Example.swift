@@ -23,7 +23,7 @@ package enum Example {
 
     private static func block(_ kind: BlockKind, depth: Int) -> [String] {
         var lines: [String] = []
-        let directives = Directives.in(kind).filter { kind == .top || !$0.isFileInclude && $0.name != "mode" }
+        let directives = Directives.in(kind).filter { kind == .top || !$0.isFileInclude && !$0.blocks.contains(.admin) }
         for (number, directive) in directives.enumerated() {
             // The first file of each block explains, the others would repeat it.
             if number > 0 || depth == 0 { lines.append("") }

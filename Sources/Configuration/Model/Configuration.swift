@@ -1,3 +1,5 @@
+package import Idempotency
+
 /// What `proxy.conf` says, checked and typed, with every default filled in.
 ///
 /// Times are milliseconds; a nil time is `off`. Sizes are octets. Names and paths are as the file wrote them unless a
@@ -56,6 +58,8 @@ extension Configuration {
         package var bytesMax: UInt64 = 16 << 30
         /// How long a commit waits for company; 0 = commit at once what is waiting.
         package var commitDelayMilliseconds: UInt64 = 0
+        /// Recorded answers are sealed with it; nil = stored as they are.
+        package var keyRing: KeyRing?
 
         package init() {}
     }

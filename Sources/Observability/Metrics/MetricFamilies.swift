@@ -25,7 +25,7 @@ package enum MetricFamilies {
             .idempotencyNotRecorded:
             idempotency(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
-            .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeSyncFailures:
+            .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
             store(family)
         case .overloadState, .requestsShed, .limitReached, .bodyMemoryBytes, .accessLogDropped, .logDropped,
             .metricsDropped,
@@ -153,6 +153,10 @@ package enum MetricFamilies {
             counter("oncegate_store_commit_failures_total", [], "Commits that failed.", .callback)
         case .storeCorruptRecords:
             counter("oncegate_store_corrupt_records_total", [], "Records that do not pass their checksum.", .callback)
+        case .storeUnreadableRecords:
+            counter(
+                "oncegate_store_unreadable_records_total", [],
+                "Requests refused because no key opens their record.", .callback)
         default: counter("oncegate_store_fsync_failures_total", [], "Flushes to the device that failed.", .callback)
         }
     }

@@ -37,6 +37,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case storeCommits
     case storeCommitFailures
     case storeCorruptRecords
+    case storeUnreadableRecords
     case storeSyncFailures
     case overloadState
     case requestsShed

@@ -21,7 +21,18 @@ extension FileInspection {
                 } catch {
                     return [Finding(.chain, error.problem, hint: error.hint)]
                 }
-            })
+            },
+            secret: { secretExposure(of: $0).map { [$0] } ?? [] })
+    }
+
+    /// A secret that every user can read is none.
+    private static func secretExposure(of path: String) -> Finding? {
+        guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
+        let text = String(mode, radix: 8)
+        return mode & S_IROTH != 0
+            ? Finding(.key, "every user can read the secret (mode 0\(text))", hint: "chmod 0600 it")
+            : Finding(
+                .key, "the secret's group can read it (mode 0\(text))", hint: "chmod 0600 it", isWarning: true)
     }
 
     private static func findings(of certificate: Configuration.Certificate, refusesExpired: Bool) -> [Finding] {
@@ -43,6 +54,11 @@ extension FileInspection {
         return findings
     }
 
+    private static func mode(of path: String) -> mode_t? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_mode & 0o777 : nil
+    }
+
     private static func finding(
         _ error: TLSError, _ certificate: Configuration.Certificate, isWarning: Bool = false
     ) -> Finding {
@@ -60,13 +76,12 @@ extension FileInspection {
 
     /// A private key is for the proxy only.
     private static func exposure(of path: String) -> Finding? {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
-        let mode = String(status.st_mode & 0o777, radix: 8)
-        return status.st_mode & S_IROTH != 0
-            ? Finding(.key, "every user can read the key (mode 0\(mode))", hint: "chmod 0600 it", isWarning: true)
+        guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
+        let text = String(mode, radix: 8)
+        return mode & S_IROTH != 0
+            ? Finding(.key, "every user can read the key (mode 0\(text))", hint: "chmod 0600 it", isWarning: true)
             : Finding(
-                .key, "the key's group can read it (mode 0\(mode))", hint: "chmod 0600 it, where the proxy owns it",
+                .key, "the key's group can read it (mode 0\(text))", hint: "chmod 0600 it, where the proxy owns it",
                 isWarning: true)
     }
 }

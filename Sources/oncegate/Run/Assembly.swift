@@ -42,8 +42,9 @@ final class Assembly: Sendable {
         } catch {
             throw StartError("cannot create the workers: \(error)")
         }
-        let (store, statistics) = try Assembly.makeStore(configuration.store, server)
+        let (store, statistics) = try Assembly.makeStore(configuration.store, server, log)
         self.store = store
+        log.noteSealing(configuration.store)
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
@@ -100,7 +101,7 @@ final class Assembly: Sendable {
     }
 
     private static func makeStore(
-        _ settings: Configuration.Store, _ server: Server
+        _ settings: Configuration.Store, _ server: Server, _ log: Log
     ) throws(StartError) -> (any RecordStore, @Sendable () -> StoreStatistics) {
         switch settings {
         case .memory(let bytesMax):
@@ -109,6 +110,8 @@ final class Assembly: Sendable {
         case .embedded(let embedded):
             var options = EmbeddedStoreOptions(directory: embedded.directory)
             options.bytesMax = embedded.bytesMax
+            options.keyRing = embedded.keyRing
+            options.report = { log.note($0) }
             options.commitDelayMicroseconds = UInt32(clamping: embedded.commitDelayMilliseconds * 1000)
             do throws(StoreOpenError) {
                 let store = try EmbeddedStore(options: options) { server.deliver($0, $1) }
@@ -136,6 +139,7 @@ final class Assembly: Sendable {
             samples.set(.storeCommits, [], Double(store.commits))
             samples.set(.storeCommitFailures, [], Double(store.commitFailures))
             samples.set(.storeCorruptRecords, [], Double(store.corruptRecords))
+            samples.set(.storeUnreadableRecords, [], Double(store.unreadableRecords))
             samples.set(.storeSyncFailures, [], Double(store.syncFailures))
             for upstream in server.upstreamHealth() {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
@@ -165,7 +169,11 @@ final class Assembly: Sendable {
         try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
-        if next.store != configuration.store { noteRestartNeeded("store") }
+        if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
+            store.setKeyRing(embedded.keyRing)
+            log.noteSealing(next.store)
+        }
+        if next.store.withoutKeys != configuration.store.withoutKeys { noteRestartNeeded("store") }
         if next.workers != configuration.workers { noteRestartNeeded("workers") }
         if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
         if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }
@@ -203,7 +211,8 @@ final class Assembly: Sendable {
         }
         switch configuration.store {
         case .memory: lines.append("records in memory: they are lost when the proxy stops")
-        case .embedded(let embedded): lines.append("records in \(embedded.directory)")
+        case .embedded(let embedded):
+            lines.append("records in \(embedded.directory)")
         }
         return lines
     }
@@ -240,5 +249,14 @@ final class Assembly: Sendable {
     func flushLogs() {
         _ = accessSink?.flush(timeoutMilliseconds: 1000)
         _ = log.sink.flush(timeoutMilliseconds: 1000)
+    }
+}
+
+extension Configuration.Store {
+    /// What a reload cannot change: keys may be exchanged while the store is open.
+    fileprivate var withoutKeys: Configuration.Store {
+        guard case .embedded(var store) = self else { return self }
+        store.keyRing = nil
+        return .embedded(store)
     }
 }
