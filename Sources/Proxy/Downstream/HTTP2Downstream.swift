@@ -165,7 +165,7 @@ final class HTTP2Downstream {
     /// Pulls frames as far as the connection's output has room.
     func fillOutput() {
         var hasMore = true
-        while hasMore, connection.queuedOutputBytes < context.limits.outputHighWater {
+        while hasMore, connection.isOpen, connection.queuedOutputBytes < context.limits.outputHighWater {
             context.scratch.removeAll(keepingCapacity: true)
             do {
                 hasMore = try session.takeOutput(into: &context.scratch, limit: context.limits.outputHighWater)
@@ -174,14 +174,16 @@ final class HTTP2Downstream {
                 return
             }
             connection.write(contentsOf: context.scratch)
+            let hasProgressed = !context.scratch.isEmpty
+            if !session.events.isEmpty { handleEvents(Span()) }
+            settleNotices()
+            // What the events set off may have frames of its own.
+            if hasProgressed, session.wantsOutput { hasMore = true }
         }
         if connection.queuedOutputBytes > 0, writeDeadline == .never { watchWriting() }
-        if !session.events.isEmpty { handleEvents(Span()) }
-        settleNotices()
-        // What the events set off may have frames of its own.
-        let hasFrames = session.wantsOutput
-        if hasMore { connection.requestDrainNotice() } else if hasFrames { connection.markDirty() }
-        if !hasMore, !hasFrames, endsAfterOutput || session.isFinished && streams.isEmpty {
+        if hasMore {
+            connection.requestDrainNotice()
+        } else if endsAfterOutput || session.isFinished && streams.isEmpty {
             connection.endAfterOutput()
         }
     }

@@ -159,7 +159,7 @@ final class HTTP2Upstream {
     /// Pulls frames as far as the connection's output has room.
     func fillOutput() {
         var hasMore = true
-        while hasMore, connection.queuedOutputBytes < context.limits.outputHighWater {
+        while hasMore, connection.isOpen, connection.queuedOutputBytes < context.limits.outputHighWater {
             scratch.removeAll(keepingCapacity: true)
             do {
                 hasMore = try session.takeOutput(into: &scratch, limit: context.limits.outputHighWater)
@@ -168,12 +168,16 @@ final class HTTP2Upstream {
                 return
             }
             connection.write(contentsOf: scratch)
+            let hasProgressed = !scratch.isEmpty
+            if !session.events.isEmpty { handleEvents(Span()) }
+            // What the events set off may have frames of its own.
+            if hasProgressed, session.wantsOutput { hasMore = true }
         }
-        if !session.events.isEmpty { handleEvents(Span()) }
-        // What the events set off may have frames of its own.
-        let hasFrames = session.wantsOutput
-        if hasMore { connection.requestDrainNotice() } else if hasFrames { connection.markDirty() }
-        if !hasMore, !hasFrames, endsAfterOutput || session.isFinished { connection.endAfterFlush() }
+        if hasMore {
+            connection.requestDrainNotice()
+        } else if endsAfterOutput || session.isFinished {
+            connection.endAfterFlush()
+        }
     }
 
     /// No exchange for the whole idle time.
