@@ -3,8 +3,8 @@ import Idempotency
 import Observability
 import Transport
 
-/// Large answers: while they are recorded, their octets go to the store piece by piece, and a replay reads them slice by
-/// slice, as fast as its client takes them. No exchange holds more of one than a few pieces.
+/// Large answers: while they are recorded, their octets go to the store piece by piece, and a replay reads them slice
+/// by slice, as fast as its client takes them. No exchange holds more of one than a few pieces.
 extension Exchange {
     // MARK: Recording
 
