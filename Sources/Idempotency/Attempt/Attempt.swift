@@ -120,6 +120,11 @@ package struct Attempt: Sendable {
         }
     }
 
+    /// An answer is being received that will be recorded, whole or as its tombstone.
+    package var recordsAnswer: Bool {
+        if case .answering(_, .record) = state { true } else { false }
+    }
+
     package var isEnded: Bool {
         if case .ended = state { true } else { false }
     }

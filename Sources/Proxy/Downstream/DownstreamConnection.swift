@@ -198,7 +198,7 @@ final class DownstreamConnection: StreamChannel {
     }
 
     private func isTooSlow(_ exchange: Exchange) -> Bool {
-        self.exchange === exchange && exchange.isCovered
+        self.exchange === exchange && exchange.isCovered && exchange.slicedReplay == nil
             && bodyClock.isTooSlow(
                 at: context.worker.now, octets: exchange.bodyBytesReceived, context.limits)
     }
@@ -417,6 +417,8 @@ final class DownstreamConnection: StreamChannel {
             } else {
                 end()
             }
+        case .body where exchange?.slicedReplay != nil:
+            answerDeadlinePassed()
         case .body where isReadingPaused:
             // The service is slow to take the body; its own time limit runs.
             deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)

@@ -85,7 +85,7 @@ final class DownstreamStream {
 
     private func give(_ octets: Span<UInt8>, to exchange: Exchange) {
         exchange.requestBodyReceived(octets)
-        guard self.exchange === exchange, exchange.isCovered,
+        guard self.exchange === exchange, exchange.isCovered, exchange.slicedReplay == nil,
             bodyClock.isTooSlow(at: context.worker.now, octets: exchange.bodyBytesReceived, context.limits)
         else { return }
         exchange.requestTimedOut()
@@ -242,6 +242,8 @@ final class DownstreamStream {
         deadline = .never
         if exchange?.waitDeadlinePassed() == true { return }
         switch request {
+        case .open where exchange?.slicedReplay != nil:
+            watchTaking()
         case .open where !waitingBody.isEmpty:
             // The service is slow to take the body; its own time limit runs.
             deadline = context.worker.now.adding(milliseconds: context.timeouts.requestBodyIdle)

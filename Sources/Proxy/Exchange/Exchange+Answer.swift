@@ -39,7 +39,10 @@ extension Exchange {
         timeline.upstreamStatus = answerHead.status
         route?.dropMarker(&answerHead.fields)
         setResponseIdleDeadline()
-        if attempt != nil { run { $0.answerStarted(status: Int(self.answerHead.status)) } }
+        if attempt != nil {
+            run { $0.answerStarted(status: Int(self.answerHead.status)) }
+            recording.isKept = attempt?.recordsAnswer == true
+        }
         fieldLines.removeAll(keepingCapacity: true)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
         guard !isClientDone, let downstream else { return }
@@ -94,23 +97,25 @@ extension Exchange {
 
     private func record(_ octets: Span<UInt8>) {
         recording.bodyBytes += UInt64(octets.count)
-        if var digest = recording.digest {
-            digest.update(octets)
-            recording.digest = digest
+        guard recording.isKept else {
+            recording.digest?.update(octets)
             return
         }
         let limit = route?.recordBodyBytesMax ?? 0
-        if recording.body.count + octets.count <= limit && reserve(octets.count) {
-            recording.body.append(octets)
+        // A length that was told is all of it.
+        let bytes = if case .length(let length) = answerHead.framing { length } else { recording.bodyBytes }
+        guard bytes <= UInt64(limit), reserve(octets.count) else {
+            // Past the limit only size and digest are kept; the client still gets every octet.
+            recordDigestOnly()
+            recording.digest?.update(octets)
+            context.telemetry.limitHit("record_body")
             return
         }
-        // Past the limit only size and digest are kept; the client still gets every octet.
-        var digest = SHA256()
-        digest.update(recording.body)
-        digest.update(octets)
-        recording.digest = digest
-        recording.body = []
-        context.telemetry.limitHit("record_body")
+        if recording.body.count + octets.count <= StoredBody.pieceBytes {
+            recording.body.append(octets)
+        } else {
+            recordPieces(octets)
+        }
     }
 
     /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its
@@ -143,7 +148,7 @@ extension Exchange {
     }
 
     func downstreamOutputDrained() {
-        upstream?.resumeReading()
+        if slicedReplay != nil { continueReplay() } else { resumeAnswer() }
     }
 
     func answerEndReceived(trailers: FieldSection?, hasLeftover: Bool) {
@@ -190,7 +195,7 @@ extension Exchange {
             case .length: .length
             case .chunked, .untilClose: .stream
             }
-        if let digest = recording.digest {
+        if !recording.isKept, let digest = recording.digest {
             return .notKept(
                 Tombstone(status: answerHead.status, bodyBytes: recording.bodyBytes, bodyDigest: digest.finish()))
         }
@@ -203,6 +208,6 @@ extension Exchange {
         return .answered(
             RecordedAnswer(
                 status: answerHead.status, framing: framing, fieldLines: lines, body: recording.body,
-                trailerLines: recording.trailerLines))
+                trailerLines: recording.trailerLines, storedBodyBytes: recording.storedBytes))
     }
 }

@@ -24,7 +24,9 @@ extension Exchange {
             run { $0.claimAnswered(result) }
         case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
             run { $0.claimAnswered(result) }
-        case .body, .listed, .resolved:
+        case .body(let result):
+            if slicedReplay != nil { sliceRead(result) } else { pieceAnswered(result) }
+        case .listed, .resolved:
             preconditionFailure("an answer was delivered that no exchange asked for")
         }
     }
@@ -67,6 +69,11 @@ extension Exchange {
     }
 
     private func store(_ claim: ClaimReference, _ kind: Attempt.OutcomeKind) {
+        if kind == .answer, recording.appendsInFlight > 0 {
+            // A piece that is refused makes a tombstone of the answer.
+            recording.unstored = claim
+            return
+        }
         let outcome: Outcome =
             switch kind {
             case .answer: takeOutcome()

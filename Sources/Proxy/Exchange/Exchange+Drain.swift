@@ -16,6 +16,7 @@ extension Exchange {
             abortClient()
             return
         }
+        storeUnstoredAnswer()
         let clientWaits = !isClientDone
         let partSent = isAnswerStarted
         run { $0.attemptFailed(failure, clientWaits: clientWaits, partSent: partSent) }

@@ -70,18 +70,31 @@ extension Exchange {
         let framing: BodyFraming =
             switch answer.framing {
             case .none: .none
-            case .length: .length(UInt64(answer.body.count))
+            case .length: .length(answer.bodyBytes)
             case .stream: .chunked
             }
         let trailerLines = head.acceptsTrailers ? answer.trailerLines : []
-        let hasBody = answer.framing != .none && !answer.body.isEmpty
+        let hasBody = answer.framing != .none && answer.bodyBytes > 0
         let start = AnswerHead(
             status: answer.status, framing: framing, version: head.version, ends: !hasBody && trailerLines.isEmpty)
         let headBytes = downstream.sendHead(
             start, fieldLines: answer.fieldLines, more: route?.replayMarkerLine ?? [])
-        if hasBody { downstream.sendBody(shared: answer.body) }
-        downstream.sendEnd(trailerLines: trailerLines)
-        timeline.bytesToClient = UInt64(headBytes + answer.body.count)
+        timeline.bytesToClient = UInt64(headBytes)
+        if hasBody, answer.storedBodyBytes > 0 {
+            slicedReplay = SlicedReplay(answer)
+            continueReplay()
+        } else {
+            endReplay(answer, to: downstream)
+        }
+    }
+
+    /// Sends what of the body is not in the store, and the end.
+    func endReplay(_ answer: RecordedAnswer, to downstream: Downstream) {
+        if answer.framing != .none, !answer.body.isEmpty {
+            downstream.sendBody(shared: answer.body)
+            timeline.bytesToClient += UInt64(answer.body.count)
+        }
+        downstream.sendEnd(trailerLines: head.acceptsTrailers ? answer.trailerLines : [])
         noteDelivery(downstream)
         finish()
     }

@@ -87,7 +87,7 @@ extension Exchange {
 
     func requestBodyReceived(_ octets: Span<UInt8>) {
         bodyBytesReceived += UInt64(octets.count)
-        if isClientDone { return }
+        if isClientDone || slicedReplay != nil { return }
         if isCovered {
             collect(octets)
         } else {
@@ -97,7 +97,8 @@ extension Exchange {
 
     func requestEnded(trailers: FieldSection?) {
         hasRequestEnded = true
-        if isClientDone { return }
+        if slicedReplay != nil { downstream?.watchWriting() }
+        if isClientDone || slicedReplay != nil { return }
         if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
         if isCovered {
             if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
@@ -213,6 +214,12 @@ extension Exchange {
         guard context.reserveBodyMemory(count) else { return false }
         reservedBytes += count
         return true
+    }
+
+    /// Gives a part of it back earlier.
+    func unreserve(_ count: Int) {
+        context.releaseBodyMemory(count)
+        reservedBytes -= count
     }
 
     /// The body is whole: who is asking for what is known, and the store is asked.

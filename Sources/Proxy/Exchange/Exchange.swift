@@ -51,6 +51,8 @@ final class Exchange {
     var claim: ClaimReference?
     /// The record that is replayed here.
     var replayed: ClaimReference?
+    /// Set while a record is sent whose body stands in the store.
+    @exclusivity(unchecked) var slicedReplay: SlicedReplay?
     var waitDeadline = Instant.never
 
     // The service's side.
@@ -143,9 +145,11 @@ final class Exchange {
         timeline.clientLeft = true
         if isTunnel {
             tunnelEnded(byUpstream: false)
+        } else if slicedReplay != nil {
+            finish()
         } else if attempt != nil {
             // The service may be paused for a client that did not read; nobody else would let it go on.
-            if hasAnswerHead { upstream?.resumeReading() }
+            if hasAnswerHead { resumeAnswer() }
             if holdsUnsentClaim {
                 run { $0.attemptFailed(.notSent(.badRequest), clientWaits: false, partSent: false) }
             } else {
@@ -174,6 +178,7 @@ final class Exchange {
         attempt = nil
         claim = nil
         replayed = nil
+        slicedReplay = nil
         waitDeadline = .never
         sending = .notStarted
         if !triedServers.isEmpty { triedServers.removeAll() }
@@ -223,14 +228,4 @@ struct Timeline {
         began = instant
         beganWallMilliseconds = wallMilliseconds
     }
-}
-
-/// The answer as it is being recorded.
-struct Recording {
-    /// The body so far; empty after it has overflown.
-    var body: [UInt8] = []
-    var trailerLines: [UInt8] = []
-    var bodyBytes: UInt64 = 0
-    /// Set when the body passed the record limit or the memory budget: only size and digest are kept.
-    var digest: SHA256?
 }
