@@ -267,9 +267,7 @@ import Testing
         let streams = try (0..<100).map { _ in try client.start(.post(key: "K")) }
         for stream in streams { #expect(try client.head(on: stream).response?.isReplay == true) }
         let growth = try bench.proxy.memoryKiB("VmRSS") - before
-        withKnownIssue("a record is loaded whole for each replay", isIntermittent: true) {
-            #expect(growth < 100 * 128 + 8192, "\(growth) KiB for 100 streams")
-        }
+        #expect(growth < 100 * 128 + 8192, "\(growth) KiB for 100 streams")
         // Whether by RST_STREAM each or by the connection's end.
         for stream in streams { #expect(try !client.ending(of: stream).isComplete) }
         #expect(bench.upstream.executions == 1)
@@ -287,9 +285,7 @@ import Testing
         let streams = try (0..<100).map { _ in try client.start(.post(key: "K")) }
         for stream in streams { _ = try client.head(on: stream) }
         let growth = try bench.proxy.memoryKiB("VmRSS") - before
-        withKnownIssue("a record is loaded whole for each replay", isIntermittent: true) {
-            #expect(growth < 100 * 128 + 8192, "\(growth) KiB for 100 streams")
-        }
+        #expect(growth < 100 * 128 + 8192, "\(growth) KiB for 100 streams")
         for stream in streams { #expect(try !client.ending(of: stream).isComplete) }
     }
 

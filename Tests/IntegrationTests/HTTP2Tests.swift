@@ -289,9 +289,7 @@ import Testing
         let first = try client.response(on: held)
         expectAnswer(first)
         let ending = try client.waitForClose()
-        withKnownIssue("the process may end before the second GOAWAY", isIntermittent: true) {
-            #expect(ending.goAway?.last == held, "\(ending)")
-        }
+        #expect(ending.goAway?.last == held, "\(ending)")
         #expect(try pair.proxy.waitForExit() == .exit(0))
         #expect(pair.service.executions == 1)
         expectReplayAcross(try pair.proxy.restarted().send(.post("/held", key: "K"), over: .h2c), of: first)

@@ -75,6 +75,9 @@ final class DownstreamStream {
         if droppedBytes > context.limits.drainBodyBytesMax { discardInSession() }
     }
 
+    /// Answered, and the rest of its request is let in.
+    var lingers: Bool { request == .discarded && !isDiscardedBySession }
+
     /// The session drops the rest, and after the answer's end refuses it with NO_ERROR.
     private func discardInSession() {
         guard !isDiscardedBySession else { return }
@@ -189,11 +192,9 @@ final class DownstreamStream {
             waitingBody = []
             waitingEnd = nil
             takenAtDeadline = takenOctets
-            if request == .discarded {
-                deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
-            } else {
-                watchWriting()
-            }
+            guard request == .discarded else { return watchWriting() }
+            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
+            if !owner.mayLinger(self) { discardInSession() }
             return
         }
         // Even its end can wait for the client's window.

@@ -27,6 +27,9 @@ final class HTTP2Downstream {
     private var writeProgress: UInt64 = 0
     private var writeDeadline = Instant.never
     private var noticeDue: [DownstreamStream] = []
+    /// Streams whose answer is complete and whose request is not.
+    private var lingering: [HTTP2StreamID] = []
+    private static let lingeringMax = 16
     /// Octets given to the session at once: what its events need is bounded by it.
     private static let sliceBytes = 16 << 10
     /// How long requests that crossed the first GOAWAY may take to arrive.
@@ -142,6 +145,15 @@ final class HTTP2Downstream {
         session.sendResponse(id, status: answer.status, fieldLines: answer.fieldLines, more: [], ends: false)
         session.sendData(id, answer.content.span)
         session.endStream(id, trailerLines: [])
+    }
+
+    /// Whether a client may take its time with the rest of a request that is answered. Those that never end would take
+    /// the places of others.
+    func mayLinger(_ stream: DownstreamStream) -> Bool {
+        lingering = lingering.filter { streams[$0]?.lingers == true }
+        guard lingering.count < HTTP2Downstream.lingeringMax else { return false }
+        lingering.append(stream.id)
+        return true
     }
 
     /// The stream needs no more from its connection.
