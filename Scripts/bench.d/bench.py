@@ -239,7 +239,7 @@ def measure_handshakes(bench, proxy, peer):
         for _ in range(bench.options.repeat):
             for process in (proxy, peer):
                 cpu = process.cpu_seconds()
-                count = protocols.handshakes(process.ports["tls"], bench.options.seconds, 2, resumed, version)
+                count = protocols.handshakes(process.ports["tls"], bench.options.seconds, resumed=resumed, version=version)
                 used = process.cpu_seconds() - cpu
                 key = "nginx" if process is peer else "oncegate"
                 runs[key].append({"per_cpu_second": count / max(used, 0.01), "rate": count / round(bench.options.seconds)})

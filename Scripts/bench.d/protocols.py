@@ -127,7 +127,7 @@ class H2Load:
         result["timeouts"] += int(requests.group(4))
 
 
-def handshakes(port, seconds, clients=2, resumed=False, version="-tls1_3"):
+def handshakes(port, seconds, clients=16, resumed=False, version="-tls1_3"):
     """Handshakes by `openssl s_time`, one after another in each of the clients; gives how many."""
     command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-reuse" if resumed else "-new", version,
                "-time", str(max(round(seconds), 1))]

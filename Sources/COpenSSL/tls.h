@@ -96,6 +96,8 @@ static inline int oncegate_tls_harden(SSL_CTX *context, int minimum_version, lon
     SSL_CTX_set_max_cert_list(context, chain_octets_max);
     SSL_CTX_set_max_early_data(context, 0);
     SSL_CTX_set_read_ahead(context, 0);
+    // Each connection brings a client the ticket for its next one; libssl's second would cost every handshake.
+    SSL_CTX_set_num_tickets(context, 1);
     return (int)SSL_CTX_set_min_proto_version(context, minimum_version);
 }
 

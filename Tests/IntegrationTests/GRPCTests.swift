@@ -152,9 +152,7 @@ private struct GRPCResult: Decodable, Equatable {
         let call = GRPCCall.unary("fail:UNAVAILABLE:later", key: "K")
         let results = try line.call(call, call)
         #expect(results.map(\.code) == ["UNAVAILABLE", "UNAVAILABLE"])
-        withKnownIssue("lists of statuses know those of HTTP alone", isIntermittent: true) {
-            #expect(line.server.executions.count == 2)
-        }
+        #expect(line.server.executions.count == 2)
     }
 
     @Test("E26 grpc-timeout, te and user-agent differ on a retry: the same request")

@@ -40,8 +40,9 @@ extension Exchange {
         route?.dropMarker(&answerHead.fields)
         setResponseIdleDeadline()
         if attempt != nil {
-            run { $0.answerStarted(status: Int(self.answerHead.status)) }
-            recording.isKept = attempt?.recordsAnswer == true
+            // What the status of a gRPC answer is may stand in its trailers, if no message comes before them.
+            owesAnswerStart = !ends && answerHead.status == 200 && answerHead.fields.isGRPC
+            if !owesAnswerStart { startRecording((ends ? answerHead.fields.statusOfGRPC : nil) ?? answerHead.status) }
         }
         fieldLines.removeAll(keepingCapacity: true)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
@@ -54,6 +55,12 @@ extension Exchange {
         } else {
             sendAnswerHead(to: downstream, ends: ends)
         }
+    }
+
+    private func startRecording(_ status: UInt16) {
+        owesAnswerStart = false
+        run { $0.answerStarted(status: Int(status)) }
+        recording.isKept = attempt?.recordsAnswer == true
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
@@ -79,6 +86,7 @@ extension Exchange {
     func answerBodyReceived(_ octets: Span<UInt8>) {
         CrashPoint.reach(.responseBodyHalf)
         setResponseIdleDeadline()
+        if owesAnswerStart { startRecording(answerHead.status) }
         if attempt != nil { record(octets) }
         guard !isClientDone, let downstream, octets.count > 0 else { return }
         timeline.bytesToClient += UInt64(octets.count)
@@ -121,7 +129,7 @@ extension Exchange {
     /// All that this read of the service's connection brought was handled. If the answer goes on, nothing of it is its
     /// last octet.
     func answerReadEnded() {
-        guard !hasAnswerEnded, holdsAnswerHead || !held.isEmpty, let downstream else { return }
+        guard !hasAnswerEnded, !owesAnswerStart, holdsAnswerHead || !held.isEmpty, let downstream else { return }
         // Its end may come in a frame of its own; with the length known the client would not wait for it.
         if attempt != nil, case .length(let length) = answerHead.framing, recording.bodyBytes >= length { return }
         sendHeld(to: downstream, ends: false)
@@ -158,6 +166,7 @@ extension Exchange {
             upstreamFailed(.extraOctets)
             return
         }
+        if owesAnswerStart { startRecording(trailers?.grpcStatus ?? answerHead.status) }
         hasAnswerEnded = true
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)

@@ -68,6 +68,8 @@ final class Exchange {
     @exclusivity(unchecked) var held: [UInt8] = []
     /// The head of a covered answer is not sent yet.
     var holdsAnswerHead = false
+    /// The machine has not been told of the answer: its status is not known yet.
+    var owesAnswerStart = false
     var hasAnswerHead = false
     var hasAnswerEnded = false
     /// An octet of the answer's head has gone to the client.
@@ -185,6 +187,7 @@ final class Exchange {
         hasRetriedFresh = false
         routeDeadline = .never
         holdsAnswerHead = false
+        owesAnswerStart = false
         hasAnswerHead = false
         hasAnswerEnded = false
         isAnswerStarted = false
