@@ -73,6 +73,16 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
+    @Test(
+        "P1 REFUSED_STREAM after the answer has begun: the service took the request, so nothing is released",
+        arguments: [201, 103])
+    func refusedTooLate(begun status: Int) throws {
+        let pair = try HTTP2Pair { _ in HTTP2Reply(.read, .head(status), .rst(.refusedStream)) }
+        expectProblem(try pair.proxy.post(key: "K"), "upstream-broken", status: 502)
+        expectProblem(try pair.proxy.post(key: "K"), "outcome-unknown", status: 409)
+        #expect(pair.upstream.attempts == 1)
+    }
+
     private func expectRunsAgain(_ pair: HTTP2Pair, sourceLocation: SourceLocation = #_sourceLocation) throws {
         var first = try pair.proxy.post(key: "K")
         if first.status != 201 {
