@@ -82,6 +82,22 @@ import Testing
                 == Self.identity(form, body, [("Content-Type", type)]).key)
     }
 
+    /// A token is not lost because a second Content-Type is sent along.
+    @Test func severalTypesHideNoToken() throws {
+        var policy = Policy()
+        policy.keySources = [.form("k"), .xpath("//k")]
+        let identifier = try Identifier(route: "r", policy: policy)
+        for types in [
+            ["application/x-www-form-urlencoded", "text/plain"], ["text/plain", "application/x-www-form-urlencoded"],
+        ] {
+            let request = TestRequest(fields: types.map { ("Content-Type", $0) }, body: "k=1")
+            #expect(try identifier.identity(request).kind == .token)
+        }
+        let request = TestRequest(
+            fields: [("Content-Type", "text/xml"), ("Content-Type", "application/json")], body: "<k>1</k>")
+        #expect(try identifier.identity(request).kind == .token)
+    }
+
     /// One body under two forms is two requests, fallen back or not.
     @Test func formsDoNotMeet() throws {
         let bodies = [

@@ -134,6 +134,26 @@ import Testing
         #expect(error?.description == "'//q:b' cannot be used: the prefix 'q' is not declared")
     }
 
+    @Test func namespacesAreDeclaredAsText() throws {
+        #expect(try XMLNamespace(declaration: "o=urn:a=b") == XMLNamespace(prefix: "o", name: "urn:a=b"))
+        for text in ["", "o", "o=", "=urn:a", "o:p=urn:a", "1=urn:a", "o p=urn:a"] {
+            #expect(throws: PolicyError.invalidNamespace(text)) { try XMLNamespace(declaration: text) }
+        }
+    }
+
+    @Test func valuesOfABody() throws {
+        let values = { (path: String, body: String, type: String) in
+            try XPath(path, use: .token).values(in: Array(body.utf8).span, contentType: Array(type.utf8).span)
+                .map { String(decoding: $0, as: UTF8.self) }
+        }
+        #expect(try values("//b", "<a><b>1</b><b>2<c>3</c></b></a>", "") == ["1", "23"])
+        #expect(try values("string(//b)", "<a><b>1</b></a>", "text/xml; charset=utf-8") == ["1"])
+        #expect(try values("string(//x)", "<a/>", "") == [])
+        #expect(try values("//@c", "<a c='&lt;'/>", "application/xml") == ["<"])
+        #expect(throws: XMLError.encoding) { try values("//b", "<a/>", "text/xml; charset=x") }
+        #expect(throws: XMLError.documentType) { try values("//b", "<!DOCTYPE a><a/>", "") }
+    }
+
     @Test func theOperationsOfAPathAreLimited() {
         // Each of 32 000 elements counts all below it: nothing here may take the square of its size.
         let nested =

@@ -7,8 +7,9 @@ struct BodyType: Sendable {
         case json
         case xml
         case multipart
-        /// None of these, or several Content-Types.
         case other
+        /// Several Content-Types: the body is in no form, but a token is looked for.
+        case ambiguous
     }
 
     var media = Media.absent
@@ -58,6 +59,11 @@ struct BodyType: Sendable {
         }
     }
 
+    /// Whether a token may stand in a field of a form.
+    var mayBeForm: Bool {
+        media == .form || media == .absent || media == .ambiguous
+    }
+
     /// Adds a line of Content-Encoding.
     mutating func add(contentEncoding: Span<UInt8>) {
         var start = 0
@@ -91,7 +97,7 @@ extension Identifier {
         var type = BodyType()
         if readsMedia, let line = gathered.next(of: contentTypeSlot) {
             type = BodyType(contentType: octets.extracting(line.value))
-            if gathered.next(of: contentTypeSlot, from: line.next) != nil { type = Self.ambiguousType }
+            if gathered.next(of: contentTypeSlot, from: line.next) != nil { type.media = .ambiguous }
         }
         var position = 0
         while let line = gathered.next(of: contentEncodingSlot, from: position) {
@@ -101,9 +107,4 @@ extension Identifier {
         return type
     }
 
-    private static let ambiguousType: BodyType = {
-        var type = BodyType()
-        type.media = .other
-        return type
-    }()
 }

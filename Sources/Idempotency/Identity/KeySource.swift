@@ -118,7 +118,7 @@ extension Identifier {
             switch keySources[index] {
             case .json(let selection): lookup = scratch.takeJSON(at: selection, in: body)
             case .form(let name):
-                guard type.media == .form || type.media == .absent else { continue }
+                guard type.mayBeForm else { continue }
                 lookup = scratch.takeParameters(named: name, in: body)
             case .xpath(let path): lookup = scratch.takeXPath(path, in: body, type: type)
             case .soapMessageID: lookup = scratch.takeMessageID(in: body, type: type)

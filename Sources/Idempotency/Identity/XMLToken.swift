@@ -57,7 +57,7 @@ extension BodyType {
         switch media {
         case .xml: return true
         case .form, .json, .multipart: return false
-        case .absent, .other: break
+        case .absent, .other, .ambiguous: break
         }
         for index in 0..<min(body.count, Self.spaceMax) {
             switch body[index] {

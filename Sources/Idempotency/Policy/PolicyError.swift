@@ -16,6 +16,8 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
 
     /// Not an XPath 1.0 expression that can be used here, and why.
     case invalidXPath(String, String)
+    /// Not `prefix=name`.
+    case invalidNamespace(String)
     /// More than `XMLLimits.pathsMax` XPaths in one list.
     case tooManyXPaths
     /// What the policy asks for is not built yet (#4).
@@ -30,6 +32,7 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
         case .tooManyPointers: "more than \(JSONSelection.pointersMax) JSON pointers"
         case .invalidXPath(let text, let reason): "'\(text)' cannot be used: \(reason)"
         case .notSupported(let what): "\(what) is not supported in this version"
+        case .invalidNamespace(let text): "'\(text)' is not a prefix and a namespace, as in 'o=urn:orders'"
         case .tooManyXPaths: "more than \(XMLLimits.pathsMax) XPaths"
         case .pointerTooDeep(let text): "'\(text)' has more than \(JSONCanonicaliser.depthMax) segments"
         }

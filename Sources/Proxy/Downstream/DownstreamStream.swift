@@ -52,11 +52,7 @@ final class DownstreamStream {
     }
 
     func bodyReceived(_ octets: Span<UInt8>) {
-        guard request == .open, let exchange else {
-            // Dropped octets give back the connection's window, but not the stream's: no more than one window of them
-            // can come.
-            return
-        }
+        guard request == .open, let exchange else { return }
         deadline = bodyClock.progressed(at: context.worker.now, context.timeouts, isCovered: exchange.isCovered)
         guard waitingBody.isEmpty, exchange.canTakeBody else {
             waitingBody.append(octets)
@@ -161,11 +157,13 @@ final class DownstreamStream {
     func answerEnded() {
         exchange = nil
         guard request != .open else {
-            // RFC 9113 §8.1: the rest of the request is not needed. It is dropped, then refused with NO_ERROR.
+            // RFC 9113 §8.1: the rest of the request is not needed. The session drops it, and after the answer's end
+            // refuses it with NO_ERROR.
             request = .discarded
             waitingBody = []
             waitingEnd = nil
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
+            owner.session.discardBody(id)
+            watchWriting()
             return
         }
         if queuedOctets > 0 { watchWriting() } else { deadline = .never }

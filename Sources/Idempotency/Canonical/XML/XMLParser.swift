@@ -56,7 +56,7 @@ enum XMLParser {
         let encoding = try XMLEncoding.detect(input, charset: charset)
         try XMLOutline.check(input, encoding: encoding)
         guard let context = unsafe makeContext(input, encoding) else { throw .encoding }
-        // The context is used in this function only, and freed on every way out of it.
+        // The context is used in this function only, and freed on every way out of it. There is no tree.
         defer { unsafe xmlFreeParserCtxt(context) }
         unsafe prepareEvents(context)
         unsafe run(context, &state)

@@ -8,6 +8,15 @@ package struct XMLNamespace: Sendable, Equatable {
         self.name = name
     }
 
+    /// Reads `prefix=name`, as a directive writes it.
+    package init(declaration text: String) throws(PolicyError) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[1].isEmpty, XPathGrammar.isName(Array(parts[0].utf8)) else {
+            throw .invalidNamespace(text)
+        }
+        self.init(prefix: String(parts[0]), name: String(parts[1]))
+    }
+
     /// Those that need no declaration. Declared ones come before them.
     package static let predefined: [XMLNamespace] = [
         XMLNamespace(prefix: "soap", name: XMLNamespaces.known[XMLNamespaceID.soap11]),
@@ -73,5 +82,22 @@ package struct XPath: Sendable, Equatable {
         }
     }
 
+    /// The values of an expression for `.token` in a body: the string value of each node it selects, or its string if
+    /// that is not empty. `contentType` may be empty.
+    package func values(in body: Span<UInt8>, contentType: Span<UInt8>) throws(XMLError) -> [[UInt8]] {
+        let charset = contentType.count > 0 ? BodyType(contentType: contentType).charset : .absent
+        // The tree and its strings are used within the calls.
+        return try unsafe XMLParser.withTree(body, charset: charset) { document throws(XMLError) in
+            let evaluator = try unsafe XPathEvaluator(document)
+            var values: [[UInt8]] = []
+            try evaluator.forEachString(of: self) { value in
+                values.append(Array(value))
+                return values.count < Self.valuesMax
+            }
+            return values
+        }
+    }
+
     static let octetsMax = 4096
+    private static let valuesMax = 1024
 }

@@ -228,6 +228,12 @@ struct XPathGrammar {
         }
     }
 
+    /// Whether a text is a name without colon.
+    static func isName(_ text: [UInt8]) -> Bool {
+        guard let first = text.first, isNameStart(first) else { return false }
+        return text.allSatisfy { isNameStart($0) || isNameRest($0) }
+    }
+
     private mutating func skipName() {
         while position < text.count, Self.isNameStart(text[position]) || Self.isNameRest(text[position]) {
             position += 1
