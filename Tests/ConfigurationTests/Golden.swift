@@ -16,7 +16,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all = part1 + part2 + protocols + payloads
+    static let all = part1 + part2 + protocols + payloads + outcomes
 }
 
 extension ConfigurationFiles {

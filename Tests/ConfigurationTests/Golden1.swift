@@ -679,7 +679,7 @@ extension Golden {
             """
             proxy.conf:6:20: error: unknown value 'maybe' for 'on_unknown'
                 6 |         on_unknown maybe;
-                  |                    ^~~~~ expected: hold or resend
+                  |                    ^~~~~ expected: hold, resend or probe
             1 error
             """),
         Golden(

@@ -260,63 +260,6 @@ extension Golden {
             1 error
             """),
         Golden(
-            "plannedScope",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server http://a:80; }
-            route /v1 {
-                upstream a;
-                idempotency {
-                    scope jwt sub;
-                }
-            }
-
-            """,
-            """
-            proxy.conf:6:15: error: 'scope jwt' is not supported in this version
-                6 |         scope jwt sub;
-                  |               ^~~
-            1 error
-            """),
-        Golden(
-            "plannedProbe",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server http://a:80; }
-            route /v1 {
-                upstream a;
-                idempotency {
-                    on_unknown probe { get /x; }
-                }
-            }
-
-            """,
-            """
-            proxy.conf:6:20: error: 'on_unknown probe' is not supported in this version
-                6 |         on_unknown probe { get /x; }
-                  |                    ^~~~~
-            1 error
-            """),
-        Golden(
-            "plannedMode",
-            """
-            listen 127.0.0.1:8080;
-            upstream a { server http://a:80; }
-            route /v1 {
-                upstream a;
-                idempotency {
-                    mode observe;
-                }
-            }
-
-            """,
-            """
-            proxy.conf:6:9: error: directive 'mode' is not supported in this version
-                6 |         mode observe;
-                  |         ^~~~
-            1 error
-            """),
-        Golden(
             "noListen",
             """
             upstream a { server http://a:80; }

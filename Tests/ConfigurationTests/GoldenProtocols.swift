@@ -788,7 +788,7 @@ extension Golden {
             proxy.conf:6:9: error: 'scope client_cert' needs an argument
                 6 |         scope client_cert;
                   |         ^~~~~~~~~~~~~~~~~ the syntax is: scope standard | none;  or  scope header NAME;  or \
-             scope cookie NAME;  or  scope client_cert subject|san;
+             scope cookie NAME;  or  scope client_cert subject|san;  or  scope jwt TEXT { … }
             1 error
             """),
     ]

@@ -57,7 +57,7 @@ import Testing
     }
 
     private static let commentedBlocks = [
-        "listen 0.0.0.0:8443", "encryption", "tls",
+        "listen 0.0.0.0:8443", "encryption", "tls", "scope jwt sub", "on_unknown probe", "found 200", "answer 201",
     ]
 
     /// The heads of the blocks that are comments in these lines; each is tried alone.

@@ -60,6 +60,11 @@ struct ArgumentMatcher {
                 guard isPresent else { continue }
                 read(arguments[index], at: index, as: type, &match)
                 index += 1
+            case .rest(let type):
+                while index < arguments.count {
+                    read(arguments[index], at: index, as: type, &match)
+                    index += 1
+                }
             case .value(let type), .many(let type):
                 guard isPresent else {
                     let head = ([directive.name] + match.values.map(\.canonicalText)).joined(separator: " ")

@@ -83,7 +83,8 @@ struct Checker {
                 finish(inner)
                 checked.block = inner
             } else if form != nil {
-                log.error(statement.nameRange, "'\(directive.name)' takes no block here", hint: "write ';' instead")
+                let hint = directive.takesTemplate ? "put what holds a '{' in quotes" : "write ';' instead"
+                log.error(statement.nameRange, "'\(directive.name)' takes no block here", hint: hint)
             }
         } else if case .required = form?.block {
             log.error(statement.headRange.after, "'\(directive.name)' needs a block", hint: "write '{ … }'")
@@ -240,6 +241,17 @@ struct Checker {
 }
 
 extension Directive {
+    fileprivate var takesTemplate: Bool {
+        forms.contains { form in
+            form.parameters.contains { parameter in
+                switch parameter {
+                case .value(.requestTemplate), .value(.fieldTemplate), .value(.answerTemplate): true
+                default: false
+                }
+            }
+        }
+    }
+
     /// Why a configuration is nothing without it.
     fileprivate var reasonToRequire: String {
         switch name {

@@ -1,3 +1,5 @@
+package import Idempotency
+
 /// Opens the files that a configuration names. Configuration knows no TLS library: the program gives it what does, and
 /// tests theirs.
 package struct FileInspection: Sendable {
@@ -29,14 +31,22 @@ package struct FileInspection: Sendable {
 
     /// What is wrong with a file that holds a secret: others can read it. As the key.
     package var secret: @Sendable (_ path: String) -> [Finding]
+    /// What is wrong with the public key of an issuer, for its algorithm. As the key.
+    package var publicKey: @Sendable (JWTScope.Algorithm, _ path: String) -> [Finding]
+    /// What is wrong with a JSON Web Key Set. As the key.
+    package var keySet: @Sendable (_ path: String) -> [Finding]
 
     package init(
         certificate: @escaping @Sendable (Configuration.Certificate) -> [Finding],
         authorities: @escaping @Sendable (_ path: String) -> [Finding],
-        secret: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] }
+        secret: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] },
+        publicKey: @escaping @Sendable (JWTScope.Algorithm, _ path: String) -> [Finding] = { _, _ in [] },
+        keySet: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] }
     ) {
         self.certificate = certificate
         self.authorities = authorities
         self.secret = secret
+        self.publicKey = publicKey
+        self.keySet = keySet
     }
 }

@@ -5,6 +5,7 @@ extension ModelBuilder {
     mutating func policy(_ block: inout CheckedBlock) -> Policy {
         var policy = Policy()
         if let methods = block.given("methods") { policy.methods = methods.values.map(\.canonicalText) }
+        policy.mode = block.text("mode") == "observe" ? .observe : .enforce
         policy.xmlNamespaces = namespaces(block)
         policy.keySources = keySources(block, policy.xmlNamespaces)
         policy.onMissingKey =
@@ -13,12 +14,12 @@ extension ModelBuilder {
             case "hash": .hash
             default: .pass
             }
-        policy.scope = scope(block.values("scope"))
+        policy.scope = scope(block)
         policy.retentionMilliseconds = block.duration("retention")
         policy.inFlight = inFlight(block.values("in_flight"))
         policy.waitersMax = block.integer("max_waiters")
         policy.statuses = statusRules(&block)
-        policy.onUnknown = block.text("on_unknown") == "resend" ? .resend : .hold
+        policy.onUnknown = onUnknown(block, policy.xmlNamespaces)
         policy.onStoreError = block.text("on_store_error") == "pass" ? .pass : .reject
         policy.requestBodyBytesMax = Int(block.size("request_body_limit"))
         policy.recordBodyBytesMax = Int(block.size("record_body_limit"))
@@ -26,6 +27,9 @@ extension ModelBuilder {
         policy.forwardKey = forwardKey(block.values("forward_key"))
         policy.lateAnswerLimitMilliseconds = block.duration("late_answer_limit")
         policy.replayMarker = block.values("replay_marker").isOff ? nil : block.text("replay_marker")
+        policy.speaksRepeatability = block.text("repeatability") == "on"
+        policy.sendsExpiry = block.text("idempotency_expires") == "on"
+        policy.exposesFields = block.text("expose_headers") == "on"
         if let hash = block.given("hash")?.block { policy.hash = hashRule(hash, block, policy.xmlNamespaces) }
         checkPolicy(policy, block)
         return policy
@@ -66,7 +70,9 @@ extension ModelBuilder {
         }
     }
 
-    private func scope(_ values: [Value]) -> Policy.Scope {
+    private mutating func scope(_ block: CheckedBlock) -> Policy.Scope {
+        if let given = block.given("scope"), given.values.text(0) == "jwt" { return .jwt(jwtScope(given)) }
+        let values = block.values("scope")
         let name = values.text(1) ?? ""
         return switch values.text(0) {
         case "header": .header(name.lowercased())
@@ -74,6 +80,15 @@ extension ModelBuilder {
         case "client_cert": .clientCertificate(name == "san" ? .alternativeNames : .subject)
         case "none": .none
         default: .standard
+        }
+    }
+
+    private mutating func onUnknown(_ block: CheckedBlock, _ namespaces: [XMLNamespace]) -> Policy.OnUnknown {
+        guard let given = block.given("on_unknown") else { return .hold }
+        switch given.values.text(0) {
+        case "resend": return .resend
+        case "probe": return given.block.flatMap { probe($0, namespaces: namespaces) }.map { .probe($0) } ?? .hold
+        default: return .hold
         }
     }
 
@@ -203,6 +218,8 @@ extension ModelBuilder {
         do throws(PolicyError) {
             _ = try Identifier(route: "", policy: policy)
         } catch {
+            // TODO(#4): remove when the identifier knows all of it.
+            if case .notSupported = error { return }
             for statement in block.statements + (block.given("hash")?.block?.statements ?? []) {
                 for (index, value) in statement.values.enumerated()
                 where error.description.hasPrefix("'\(value.canonicalText)'") {
@@ -216,6 +233,18 @@ extension ModelBuilder {
     }
 
     private mutating func checkPolicy(_ policy: Policy, _ block: CheckedBlock) {
+        if policy.mode == .observe, let mode = block.given("mode") {
+            log.note(
+                mode.place(0), "'mode observe' protects nothing: every request is forwarded",
+                hint: "`oncegate report` shows what 'mode enforce' would have done")
+        }
+        if policy.speaksRepeatability, policy.keySources.contains(.header("repeatability-request-id")),
+            let given = block.given("repeatability")
+        {
+            log.warning(
+                given.source.nameRange, "'repeatability on' takes Repeatability-Request-ID by itself",
+                hint: "remove 'key header Repeatability-Request-ID;'")
+        }
         let asks = configuration.listeners.contains { ($0.tls?.clientCertificates ?? .off) != .off }
         if case .clientCertificate = policy.scope, !asks, let scope = block.given("scope") {
             log.warning(

@@ -2,12 +2,13 @@ import Idempotency
 
 /// XPaths and the prefixes that they use.
 extension ModelBuilder {
-    /// Reports an expression that cannot be used.
+    /// Reports an expression that cannot be used; a test, whose use is nil, may have any value.
     mutating func checkXPath(
-        _ text: String, _ statement: CheckedStatement, _ index: Int, _ namespaces: [XMLNamespace], use: XPath.Use
+        _ text: String, _ statement: CheckedStatement, _ index: Int, _ namespaces: [XMLNamespace], use: XPath.Use?
     ) {
         do throws(PolicyError) {
-            _ = try XPath(text, namespaces: namespaces, use: use)
+            // boolean(…) of every expression is one, so that nothing but its grammar is checked.
+            _ = try XPath(use == nil ? "string(boolean(\(text)))" : text, namespaces: namespaces, use: use ?? .token)
         } catch {
             guard case .invalidXPath(_, let reason) = error else { return }
             let isSecret = index < statement.secrets.count && statement.secrets[index]

@@ -26,6 +26,9 @@ struct ModelBuilder {
         configuration.trustedProxies = top.values("trusted_proxies").compactMap {
             if case .addressBlock(let block) = $0 { block } else { nil }
         }
+        if case .webhook(let webhook)? = top.values("unknown_webhook").first {
+            configuration.unknownWebhook = webhook
+        }
         configuration.via = top.values("via").isOff ? nil : top.text("via")
         configuration.limits.connectionsMax = top.integer("max_connections")
         configuration.limits.requestsInFlightMax = top.integer("max_requests_in_flight")

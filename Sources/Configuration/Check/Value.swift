@@ -1,3 +1,5 @@
+import Idempotency
+
 /// An argument, read as its type.
 enum Value: Sendable, Equatable {
     case keyword(String)
@@ -14,6 +16,9 @@ enum Value: Sendable, Equatable {
     case permissions(UInt32)
     case statuses(ClosedRange<UInt16>)
     case addressBlock(Configuration.AddressBlock)
+    /// With the text that it was read from.
+    case template(Template, text: String)
+    case webhook(Configuration.Webhook)
 
     /// The value as a configuration writes it, in its canonical unit or spelling.
     var canonicalText: String {
@@ -28,6 +33,8 @@ enum Value: Sendable, Equatable {
         case .statuses(let range):
             range.count == 1 ? String(range.lowerBound) : "\(range.lowerBound)-\(range.upperBound)"
         case .addressBlock(let block): block.description
+        case .template(_, let text): text
+        case .webhook(let webhook): webhook.server.url + webhook.target
         }
     }
 }

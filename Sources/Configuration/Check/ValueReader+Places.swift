@@ -83,6 +83,20 @@ extension ValueReader {
         }
     }
 
+    /// A URL with a path, perhaps a query, that gets a POST.
+    func webhook() throws(ValueProblem) -> Configuration.Webhook {
+        let hint = "https://HOST/PATH"
+        guard text.hasPrefix("https://") || text.hasPrefix("http://") else {
+            throw ValueProblem("'\(text)' is not a URL to post to", hint: hint)
+        }
+        let start = text.index(text.startIndex, offsetBy: text.hasPrefix("https") ? 8 : 7)
+        let end = text[start...].firstIndex { "/?#".contains($0) } ?? text.endIndex
+        let server = try ValueReader(String(text[..<end])).serverURL()
+        var target = String(text[end...])
+        if !target.hasPrefix("/") { target = "/" + target }
+        return Configuration.Webhook(server: server, target: try ValueReader(target).requestPath())
+    }
+
     func inputFile() throws(ValueProblem) -> String {
         guard !text.isEmpty, !text.utf8.contains(0), text.utf8.count < 4096 else {
             throw ValueProblem("'\(text)' is not the path of a file")

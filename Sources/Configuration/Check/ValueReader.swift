@@ -21,6 +21,10 @@ struct ValueReader {
         case .logDestination: return .text(try logDestination())
         case .pattern, .parameterName, .word, .secret, .xpath: return .text(try nonEmpty())
         case .namespacePrefix: return .text(try namespacePrefix())
+        case .requestTemplate: return .template(try requestTemplate(), text: text)
+        case .fieldTemplate: return .template(try fieldTemplate(), text: text)
+        case .answerTemplate: return .template(try TemplateReader.read(text, mayAskProbe: true), text: text)
+        case .webhookURL: return .webhook(try webhook())
         case .permissions: return .permissions(try permissions())
         case .upstreamName: return .text(try upstreamName())
         case .prefixPath, .exactPath: return .text(try routePath())
@@ -174,6 +178,10 @@ struct ValueReader {
         return text
     }
 
+    func fieldName() throws(ValueProblem) -> String {
+        try token(what: "field name")
+    }
+
     private func token(what: String) throws(ValueProblem) -> String {
         guard !text.isEmpty, text.utf8.count <= 256, text.utf8.allSatisfy(\.isTokenOctet) else {
             throw ValueProblem(
@@ -194,7 +202,7 @@ struct ValueReader {
         return method
     }
 
-    private func jsonPointer() throws(ValueProblem) -> String {
+    func jsonPointer() throws(ValueProblem) -> String {
         guard text.hasPrefix("/") else {
             throw ValueProblem("'\(text)' is not a JSON pointer", hint: "write '/\(text)'?")
         }

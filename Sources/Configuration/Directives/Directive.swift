@@ -19,6 +19,8 @@ struct Directive: Sendable {
     var help: String
     /// Arguments for the reference and the example.
     var example: String
+    /// Where `example` has no block: arguments that have one, which the example file shows, too, as a comment.
+    var blockExample: String?
     /// Whether the example file gives it; else it stands there as a comment, with its default.
     var isInExample = false
     /// Keywords of a later version, refused with a message of their own.
@@ -40,6 +42,10 @@ enum BlockKind: String, Sendable, CaseIterable {
     case route
     case idempotency
     case hash
+    case jwt = "scope jwt"
+    case probe = "on_unknown probe"
+    case probeCondition = "found/absent"
+    case probeAnswer = "answer"
 
     /// For messages: `block 'route'` or `the top level`.
     var inWords: String {
@@ -91,6 +97,8 @@ enum Parameter: Sendable {
     case optionalKeyword(String)
     /// One or more; the last one.
     case many(ValueType)
+    /// Any number; the last one.
+    case rest(ValueType)
 }
 
 /// What an argument must be.
@@ -135,6 +143,14 @@ enum ValueType: Sendable {
     case xpath
     /// A prefix of XML names.
     case namespacePrefix
+    /// A target with values of the request in it.
+    case requestTemplate
+    /// A field's value with values of the request in it.
+    case fieldTemplate
+    /// A text with values of the request and of the probe's answer in it.
+    case answerTemplate
+    /// `http(s)://HOST:PORT/TARGET`.
+    case webhookURL
 
     /// As the syntax of the reference shows it.
     var label: String {
@@ -162,6 +178,8 @@ enum ValueType: Sendable {
         case .secret: "SECRET"
         case .xpath: "XPATH"
         case .namespacePrefix: "PREFIX"
+        case .requestTemplate, .fieldTemplate, .answerTemplate: "TEMPLATE"
+        case .webhookURL: "URL"
         case .choice(let words): words.joined(separator: "|")
         }
     }
@@ -211,6 +229,7 @@ extension Parameter {
         case .optionalKeyword(let keyword): "[\(keyword)]"
         case .many(.choice(let words)): "(\(words.joined(separator: "|")))…"
         case .many(let type): "\(type.label)…"
+        case .rest(let type): "[\(type.label)…]"
         }
     }
 }

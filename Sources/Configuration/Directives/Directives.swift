@@ -1,6 +1,6 @@
 /// The table. To add a directive: one entry here, one field in the model, one line where the model is built.
 enum Directives {
-    static let all: [Directive] = general + downstream + tls + upstreams + routes + idempotency + hash
+    static let all: [Directive] = general + downstream + tls + upstreams + routes + idempotency + hash + jwt + probe
 
     static func named(_ name: String, in block: BlockKind) -> Directive? {
         byBlock[block]?[name]
@@ -24,7 +24,7 @@ enum Directives {
 
     /// Directives of later versions: known, refused.
     static let planned: Set<String> = [
-        "mode", "probe", "observe", "jwt", "redis", "postgres", "trace", "grpc",
+        "redis", "postgres", "trace", "grpc",
     ]
 
     private static let names = Set(all.map(\.name))
@@ -62,7 +62,7 @@ extension Directives {
     private static let general: [Directive] = [
         Directive(
             name: "include",
-            blocks: BlockKind.allCases.filter { ![.hash, .encryption].contains($0) },
+            blocks: BlockKind.allCases.filter { ![.hash, .probeCondition, .probeAnswer, .encryption].contains($0) },
             forms: [.of(.value(.pattern))],
             isRepeatable: true,
             help: "Reads other files in this place, in the order of their names; relative paths start at this file.",
@@ -150,6 +150,13 @@ extension Directives {
         Directive(
             name: "via", blocks: [.top], forms: [.of(.keyword("off")), .of(.value(.fieldName))],
             defaultText: "oncegate", help: "The proxy's name in Via.", example: "edge"),
+        Directive(
+            name: "unknown_webhook", blocks: [.top], forms: [.of(.keyword("off")), .of(.value(.webhookURL))],
+            defaultText: "off",
+            help:
+                "Gets a POST when an outcome becomes unknown: route, hash of the key and age as JSON, nothing of the "
+                + "request.",
+            example: "https://hooks.example/oncegate"),
         Directive(
             name: "drain_delay", blocks: [.top], forms: [.of(.value(.duration(Bounds.durationFromZero)))],
             defaultText: "5s", help: "After SIGTERM: how long readiness says no while connections are still accepted.",
@@ -301,6 +308,13 @@ extension Directives {
 
     private static let idempotency: [Directive] = [
         Directive(
+            name: "mode", blocks: [.idempotency], forms: ["enforce", "observe"].map { .of(.keyword($0)) },
+            defaultText: "enforce",
+            help:
+                "observe forwards everything and records fingerprints only, for `oncegate report`; it protects "
+                + "nothing.",
+            example: "observe"),
+        Directive(
             name: "methods", blocks: [.idempotency], forms: [.of(.many(.method))],
             defaultNote: "every method but GET HEAD OPTIONS TRACE CONNECT", help: "The methods that are covered.",
             example: "POST PATCH"),
@@ -342,13 +356,14 @@ extension Directives {
                 .of(.keyword("standard")), .of(.keyword("none")), .of(.keyword("header"), .value(.fieldName)),
                 .of(.keyword("cookie"), .value(.cookieName)),
                 .of(.keyword("client_cert"), .value(.choice(["subject", "san"]))),
+                .of(.keyword("jwt"), .value(.word), block: .required(.jwt)),
             ],
             defaultText: "standard",
             help:
                 "Who is calling; equal tokens of two callers are two records. standard is Authorization if sent, else "
                 + "the client's certificate, else anonymous; client_cert is the subject or the alternative names of "
-                + "the certificate that the client has shown.",
-            example: "header Authorization", isInExample: true, planned: ["jwt"]),
+                + "the certificate that the client has shown; jwt is a claim of a verified token, with its issuer.",
+            example: "header Authorization", blockExample: "jwt sub", isInExample: true),
         Directive(
             name: "retention", blocks: [.idempotency], forms: [.of(.value(.duration(1000...365 * 86_400_000)))],
             defaultText: "24h", help: "How long an answer is replayed.", example: "24h", isInExample: true),
@@ -374,12 +389,15 @@ extension Directives {
             name: "unknown", blocks: [.idempotency], forms: [.of(.many(.statuses))], defaultText: "502 504",
             help: "Answers that do not say whether the request was executed.", example: "500"),
         Directive(
-            name: "on_unknown", blocks: [.idempotency], forms: ["hold", "resend"].map { .of(.keyword($0)) },
+            name: "on_unknown", blocks: [.idempotency],
+            forms: [
+                .of(.keyword("hold")), .of(.keyword("resend")), .of(.keyword("probe"), block: .required(.probe)),
+            ],
             defaultText: "hold",
             help:
                 "A repeat of an attempt whose outcome is not known: hold answers 409 until it is resolved, resend runs "
-                + "it again (at least once).",
-            example: "resend", planned: ["probe"]),
+                + "it again (at least once), probe asks the service what happened.",
+            example: "resend", blockExample: "probe"),
         Directive(
             name: "on_store_error", blocks: [.idempotency], forms: ["reject", "pass"].map { .of(.keyword($0)) },
             defaultText: "reject",
@@ -408,6 +426,24 @@ extension Directives {
         Directive(
             name: "replay_marker", blocks: [.idempotency], forms: [.of(.keyword("off")), .of(.value(.fieldName))],
             defaultText: "Idempotent-Replayed", help: "The header field that marks a replay.", example: "X-Replayed"),
+        Directive(
+            name: "repeatability", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
+            defaultText: "off",
+            help:
+                "OASIS Repeatable Requests 1.0: Repeatability-Request-ID is one more token, a Repeatability-First-Sent "
+                + "from before the retention is refused (412), answers carry Repeatability-Result.",
+            example: "on"),
+        Directive(
+            name: "idempotency_expires", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
+            defaultText: "off", help: "Answers say in Idempotency-Expires until when they are replayed.",
+            example: "on"),
+        Directive(
+            name: "expose_headers", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
+            defaultText: "off",
+            help:
+                "Scripts in browsers may read the proxy's own fields of cross-origin answers "
+                + "(Access-Control-Expose-Headers).",
+            example: "on"),
     ]
 
     private static let hash: [Directive] = [

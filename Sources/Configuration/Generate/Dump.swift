@@ -160,7 +160,7 @@ package enum Schema {
         }
         let values = parameters.compactMap { parameter -> ValueType? in
             switch parameter {
-            case .value(let type), .optional(let type), .many(let type): type
+            case .value(let type), .optional(let type), .many(let type), .rest(let type): type
             default: nil
             }
         }

@@ -44,16 +44,26 @@ package enum Example {
             if case .required(let kind) = directive.forms.first?.block {
                 return commented(head, kind, depth: depth)
             }
-            return ["\(indent)# \(directive.name) \(arguments);"]
+            return ["\(indent)# \(directive.name) \(arguments);"] + alternative(to: directive, depth: depth)
         }
         let kind = directive.forms.compactMap(\.blockKind).first
         // The block of a UNIX socket is shown in the reference only.
-        guard let kind, kind != .admin else { return ["\(indent)\(head);"] }
+        guard let kind, kind != .admin, kind != .probeCondition, directive.blockExample == nil else {
+            return ["\(indent)\(head);"] + alternative(to: directive, depth: depth)
+        }
         if kind == .listen {
             return ["\(head);", "", "# With TLS, and what else may stand in its block:"]
                 + commented("listen 0.0.0.0:8443", kind, depth: depth)
         }
         return ["\(indent)\(head) {"] + block(kind, depth: depth + 1) + ["\(indent)}"]
+    }
+
+    /// The form with a block, where the example is one without.
+    private static func alternative(to directive: Directive, depth: Int) -> [String] {
+        guard let arguments = directive.blockExample, let kind = directive.forms.compactMap(\.blockKind).first else {
+            return []
+        }
+        return commented("\(directive.name) \(arguments)", kind, depth: depth)
     }
 
     /// A statement with its block, each line a comment: what needs files that are not there on every machine.

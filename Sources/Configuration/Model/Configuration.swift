@@ -24,6 +24,8 @@ package struct Configuration: Sendable, Equatable {
     /// The pseudonym in `Via`; nil = no `Via`.
     package var via: String? = "oncegate"
     package var drain = Drain()
+    /// Who hears of an outcome that became unknown; nil = nobody.
+    package var unknownWebhook: Webhook?
 
     package init() {}
 }
@@ -44,6 +46,18 @@ extension Configuration {
         package init(address: Endpoint, mode: UInt32? = nil) {
             self.address = address
             self.mode = mode
+        }
+    }
+
+    package struct Webhook: Sendable, Equatable {
+        /// `http` or `https`.
+        package var server: Upstream.Server
+        /// Path and query.
+        package var target: String
+
+        package init(server: Upstream.Server, target: String) {
+            self.server = server
+            self.target = target
         }
     }
 

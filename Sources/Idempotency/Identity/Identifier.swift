@@ -46,6 +46,7 @@ package final class Identifier: Sendable {
     package init(route: String, policy: Policy) throws(PolicyError) {
         self.route = route
         self.policy = policy
+        if let missing = Self.unsupported(policy) { throw .notSupported(missing) }
         var wanted = WantedFields()
         var keySources: [KeySource] = []
         for source in policy.keySources {
@@ -59,6 +60,7 @@ package final class Identifier: Sendable {
             guard !name.isEmpty else { throw .emptyName }
             scope = .cookie(slot: try wanted.slot(of: "cookie"), name: Array(name.utf8))
         case .clientCertificate(let name): scope = .clientCertificate(name)
+        case .jwt: throw .notSupported("'scope jwt'")
         case .none: scope = .none
         }
         var countedSlots: [Int] = []
@@ -87,6 +89,16 @@ package final class Identifier: Sendable {
         for slot in countedSlots { fingerprintPrefix.update(prefixed: wanted.names[slot]) }
         self.fingerprintPrefix = fingerprintPrefix
         self.wanted = wanted
+    }
+
+    /// What the policy asks for and nobody does yet: nothing is silently ignored.
+    private static func unsupported(_ policy: Policy) -> String? {
+        // TODO(#4): each goes with its implementation.
+        if policy.mode == .observe { return "'mode observe'" }
+        if case .probe = policy.onUnknown { return "'on_unknown probe'" }
+        if policy.speaksRepeatability { return "'repeatability on'" }
+        if policy.sendsExpiry { return "'idempotency_expires on'" }
+        return policy.exposesFields ? "'expose_headers on'" : nil
     }
 
     /// Whether the policy covers this method. Methods are case-sensitive (RFC 9110 §9.1).

@@ -1,5 +1,11 @@
 /// What one route asks of its records. Defaults are those of product.md.
 package struct Policy: Sendable, Equatable {
+    package enum Mode: Sendable, Equatable {
+        case enforce
+        /// Everything is forwarded; fingerprints and digests of answers are recorded, for the report.
+        case observe
+    }
+
     /// Where a token may stand; the first source that is present wins.
     package enum KeySource: Sendable, Equatable {
         /// A header field; the name is lower case.
@@ -32,6 +38,7 @@ package struct Policy: Sendable, Equatable {
         case header(String)
         case cookie(String)
         case clientCertificate(CertificateName)
+        case jwt(JWTScope)
         case none
     }
 
@@ -52,6 +59,8 @@ package struct Policy: Sendable, Equatable {
         case hold
         /// Run again: at least once, the operator's explicit choice.
         case resend
+        /// The service is asked what happened; hold while it does not say.
+        case probe(Probe)
     }
 
     package enum OnStoreError: Sendable, Equatable {
@@ -67,6 +76,7 @@ package struct Policy: Sendable, Equatable {
         case rename(String)
     }
 
+    package var mode: Mode = .enforce
     /// The methods that are covered; nil = every method but GET HEAD OPTIONS TRACE CONNECT. Methods are case-sensitive.
     package var methods: [String]?
     package var keySources: [KeySource] = [.header("idempotency-key")]
@@ -90,6 +100,13 @@ package struct Policy: Sendable, Equatable {
     package var replayMarker: String? = "Idempotent-Replayed"
     /// How long after the 504 an answer is still read.
     package var lateAnswerLimitMilliseconds: UInt64 = 600_000
+    /// OASIS Repeatable Requests 1.0: `Repeatability-Request-ID` is one more token, `Repeatability-First-Sent` and
+    /// `Repeatability-Result` are spoken.
+    package var speaksRepeatability = false
+    /// Answers carry `Idempotency-Expires`.
+    package var sendsExpiry = false
+    /// The fields of ours are named in `Access-Control-Expose-Headers` of cross-origin answers.
+    package var exposesFields = false
 
     package init() {}
 }

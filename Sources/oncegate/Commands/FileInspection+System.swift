@@ -22,7 +22,8 @@ extension FileInspection {
                     return [Finding(.chain, error.problem, hint: error.hint)]
                 }
             },
-            secret: { secretExposure(of: $0).map { [$0] } ?? [] })
+            secret: { secretExposure(of: $0).map { [$0] } ?? [] },
+            publicKey: { _, path in unreadable(path) }, keySet: { path in unreadable(path) })
     }
 
     /// A secret that every user can read is none.
@@ -57,6 +58,13 @@ extension FileInspection {
     private static func mode(of path: String) -> mode_t? {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : nil
+    }
+
+    private static func unreadable(_ path: String) -> [Finding] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [Finding(.key, "cannot be read: \(String(cString: strerror(errno)))")] }
+        close(descriptor)
+        return []
     }
 
     private static func finding(
