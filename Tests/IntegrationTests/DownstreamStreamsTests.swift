@@ -104,7 +104,8 @@ import Testing
 
     @Test("an event in the very moment in which the writing clock is looked at ends nothing", arguments: [false, true])
     func eventAtDeadline(isHTTP2: Bool) throws {
-        let (latch, sent) = (Latch(), Latch())
+        let (latch, sent, seen) = (Latch(), Latch(), Latch())
+        // The clock's second round at the earliest: in its first one the head has left.
         let bench = try Bench(top: "response_write_idle 1s;") { _ in
             Reply { exchange in
                 try exchange.readBody()
@@ -112,6 +113,7 @@ import Testing
                 try latch.wait()
                 try exchange.send("3\r\ntwo\r\n")
                 sent.open()
+                try seen.wait()
                 try exchange.send("0\r\n\r\n")
             }
         }
@@ -127,15 +129,20 @@ import Testing
             let client = try bench.proxy.http2()
             let stream = try client.start(.get())
             #expect(try client.body(on: stream, atLeast: 3).response?.text == "one")
+            expectPending(1.2) { try client.body(on: stream, atLeast: 4, until: $0) }
             try stop { expectPending(1.5) { try client.body(on: stream, atLeast: 4, until: $0) } }
+            #expect(try client.body(on: stream, atLeast: 6).response?.text == "onetwo")
+            seen.open()
             #expect(try client.response(on: stream).text == "onetwo")
         } else {
             let client = try bench.proxy.client()
             try client.send(.get())
             #expect(try client.head().status == 200)
             #expect(try client.chunk() == octets("one"))
+            #expect(client.isSilent(for: 1.2))
             try stop { #expect(client.isSilent(for: 1.5)) }
             #expect(try client.chunk() == octets("two"))
+            seen.open()
             #expect(try client.chunk() == [])
         }
     }
@@ -175,8 +182,8 @@ import Testing
         }
         let client = try pair.proxy.http2()
         let stream = try client.open(Request("POST", "/").http2Fields, end: false)
-        try client.send(octets("x"), on: stream, end: false)
         #expect(try client.body(on: stream, atLeast: 4).response?.text == "one ")
+        try client.send(octets("x"), on: stream, end: false)
         expectPending(1.2) { try client.ending(of: stream, until: $0) }
         latch.open()
         try client.send(octets("y"), on: stream, end: true)
