@@ -109,6 +109,9 @@ final class DownstreamStream {
         exchange?.requestEnded(trailers: trailers)
     }
 
+    /// The stream's window is not given back while the exchange takes nothing.
+    func pauseReading() {}
+
     /// The exchange can take more of the body.
     func resumeReading() {
         guard !waitingBody.isEmpty, let exchange, exchange.canTakeBody else { return }
