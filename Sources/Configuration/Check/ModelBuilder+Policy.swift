@@ -237,6 +237,11 @@ extension ModelBuilder {
             log.note(
                 mode.place(0), "'mode observe' protects nothing: every request is forwarded",
                 hint: "`oncegate report` shows what 'mode enforce' would have done")
+            if case .memory = configuration.store {
+                log.warning(
+                    mode.place(0), "'mode observe' with 'store memory' leaves nothing for `oncegate report`",
+                    hint: "the metrics count repeats all the same; 'store embedded' keeps what the report reads")
+            }
         }
         if policy.speaksRepeatability, policy.keySources.contains(.header("repeatability-request-id")),
             let given = block.given("repeatability")

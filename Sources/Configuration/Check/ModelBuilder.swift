@@ -93,6 +93,7 @@ struct ModelBuilder {
         var store = Configuration.EmbeddedStore()
         store.directory = settings.text("path") ?? store.directory
         store.bytesMax = settings.size("max_size")
+        store.observationsBytesMax = settings.size("observations")
         store.commitDelayMilliseconds = settings.duration("commit_delay")
         if let encryption = settings.given("encryption")?.block { store.keyRing = keyRing(encryption) }
         configuration.store = .embedded(store)

@@ -104,6 +104,13 @@ extension Directives {
             help: "Room for records; when it is used up claims are refused (503), nothing live is dropped.",
             example: "4GiB"),
         Directive(
+            name: "observations", blocks: [.storeEmbedded], forms: [.of(.value(.size(1 << 20...64 << 30)))],
+            defaultText: "256MiB", isReloadable: false,
+            help:
+                "Room for what routes with 'mode observe' leave for `oncegate report`, some 100 octets a request; the "
+                + "oldest makes room.",
+            example: "1GiB"),
+        Directive(
             name: "commit_delay", blocks: [.storeEmbedded], forms: [.of(.value(.duration(0...1000)))],
             defaultText: "0ms",
             isReloadable: false,

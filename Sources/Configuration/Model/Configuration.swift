@@ -72,6 +72,8 @@ extension Configuration {
         package var bytesMax: UInt64 = 16 << 30
         /// How long a commit waits for company; 0 = commit at once what is waiting.
         package var commitDelayMilliseconds: UInt64 = 0
+        /// Room for what routes with `mode observe` leave for the report.
+        package var observationsBytesMax: UInt64 = 256 << 20
         /// Recorded answers are sealed with it; nil = stored as they are.
         package var keyRing: KeyRing?
 

@@ -42,6 +42,9 @@ package struct PendingIdentity: Sendable {
         case fingerprint
         /// The key sources in this range look into the body; `fallback` holds if none of them finds a token.
         case inBody(Range<Int>, fallback: Fallback)
+        // Of routes that are observed only.
+        case absent
+        case malformed
     }
 
     enum Fallback: Sendable {

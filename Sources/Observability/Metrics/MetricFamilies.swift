@@ -24,6 +24,7 @@ package enum MetricFamilies {
             .idempotencyExpired,
             .idempotencyNotRecorded:
             idempotency(family)
+        case .observedRequests, .observationsDropped, .observedForgotten: observation(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
             .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
             store(family)
@@ -132,6 +133,24 @@ package enum MetricFamilies {
             counter("oncegate_idempotency_expired_total", [], "Records whose retention has passed.", .callback)
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
+        }
+    }
+
+    private static func observation(_ family: MetricFamily) -> MetricDeclaration {
+        switch family {
+        case .observedRequests:
+            counter(
+                "oncegate_observed_requests_total", [.route, .literal("key"), .literal("finding")],
+                "Requests on routes with 'mode observe', by their token and by what they are to earlier ones.",
+                .callback)
+        case .observationsDropped:
+            counter(
+                "oncegate_observations_dropped_total", [.literal("reason")],
+                "Observations that the report will lack; with reason 'size', segments that made room.", .callback)
+        default:
+            counter(
+                "oncegate_observed_forgotten_total", [],
+                "Tokens and payloads forgotten before their time: repeats of theirs count as first.", .callback)
         }
     }
 

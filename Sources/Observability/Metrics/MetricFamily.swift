@@ -28,6 +28,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyRecordSize
     case idempotencyExpired
     case idempotencyNotRecorded
+    case observedRequests
+    case observationsDropped
+    case observedForgotten
     case storeUp
     case storeOperations
     case storeOperationDuration

@@ -210,6 +210,7 @@ extension Exchange {
             run { $0.attemptFailed(failure, clientWaits: clientWaits, partSent: partSent) }
             return
         }
+        observed?.attemptFailed(failure)
         if isAnswerStarted {
             abortClient()
             return

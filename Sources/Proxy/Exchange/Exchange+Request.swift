@@ -40,6 +40,7 @@ extension Exchange {
         if route.isCovered {
             identifyHead(route)
         } else {
+            if route.isObserved { beginObserving(route) }
             beginPassThrough()
         }
     }
@@ -92,6 +93,7 @@ extension Exchange {
             collect(octets)
         } else {
             forwardBody(octets)
+            observed?.requestBodyReceived(octets)
         }
     }
 
@@ -102,8 +104,9 @@ extension Exchange {
         if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
         if isCovered {
             if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
-        } else if sending == .streaming {
-            endForwarding()
+        } else {
+            if sending == .streaming { endForwarding() }
+            observed?.requestEnded()
         }
     }
 
@@ -133,7 +136,7 @@ extension Exchange {
         return head.expectsContinue && head.framing != .none
     }
 
-    private func beginIdentifying(_ route: Route) -> EarlyIdentification {
+    func beginIdentifying(_ route: Route) -> EarlyIdentification {
         // Of its own, so that no reference to the fields is left when they are changed.
         let fields = head.fields
         let octets = fields.octets

@@ -55,6 +55,9 @@ final class Exchange {
     @exclusivity(unchecked) var slicedReplay: SlicedReplay?
     var waitDeadline = Instant.never
 
+    /// Set on a route that is only observed.
+    var observed: ObservedExchange?
+
     // The service's side.
     var upstream: Upstream?
     var sending = Sending.notStarted
@@ -123,6 +126,10 @@ final class Exchange {
             self.upstream = nil
             upstream.end()
         }
+        if let observed {
+            self.observed = nil
+            observed.finish(clientLeft: timeline.clientLeft)
+        }
         route?.leave()
         context.telemetry.exchangeEnded(self)
         context.releaseBodyMemory(reservedBytes)
@@ -181,6 +188,7 @@ final class Exchange {
         claim = nil
         replayed = nil
         slicedReplay = nil
+        observed = nil
         waitDeadline = .never
         sending = .notStarted
         if !triedServers.isEmpty { triedServers.removeAll() }

@@ -51,14 +51,16 @@ package final class Server: @unchecked Sendable {
     // MARK: Start
 
     /// Binds every address, then serves. What was bound is in the answer, in the order of the settings.
-    package func start(store: any RecordStore, admin: AdminEnvironment) throws(StartError) -> [SocketAddress] {
+    package func start(
+        store: any RecordStore, observations: (any ObservationLog)? = nil, admin: AdminEnvironment
+    ) throws(StartError) -> [SocketAddress] {
         plan = try makePlan(settings)
         for worker in workers { worker.start() }
         for worker in workers {
             let context: WorkerContext
             do {
                 context = try worker.performAndWait {
-                    try makeContext(worker, store)
+                    try makeContext(worker, store, observations)
                 }
             } catch {
                 throw StartError("\(error)")
@@ -78,10 +80,13 @@ package final class Server: @unchecked Sendable {
         return bound
     }
 
-    private func makeContext(_ worker: Worker, _ store: any RecordStore) throws -> WorkerContext {
+    private func makeContext(
+        _ worker: Worker, _ store: any RecordStore, _ observations: (any ObservationLog)?
+    ) throws -> WorkerContext {
         try WorkerContext(
             worker: worker, plan: plan, store: store, shared: shared, resolver: resolver,
-            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log))
+            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log),
+            observations: observations)
     }
 
     private func makePlan(_ settings: ServerSettings) throws(StartError) -> RulesPlan {

@@ -8,6 +8,8 @@ import Transport
 final class WorkerContext {
     let worker: Worker
     let store: any RecordStore
+    /// Where routes with `mode observe` leave what they see.
+    let observations: (any ObservationLog)?
     let shared: SharedState
     /// Stay as they are over reloads.
     let listeners: [ListenerSettings]
@@ -27,6 +29,7 @@ final class WorkerContext {
     @exclusivity(unchecked) private var generations: [UInt32] = []
     @exclusivity(unchecked) private var freeExchanges: [Int] = []
     @exclusivity(unchecked) private var outbox: [StoreRequest] = []
+    @exclusivity(unchecked) private var observed: [Observation] = []
     @exclusivity(unchecked) private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
@@ -36,10 +39,11 @@ final class WorkerContext {
 
     init(
         worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
-        telemetry: Telemetry
+        telemetry: Telemetry, observations: (any ObservationLog)? = nil
     ) throws(PolicyError) {
         self.worker = worker
         self.store = store
+        self.observations = observations
         self.shared = shared
         listeners = plan.settings.listeners
         self.resolver = resolver
@@ -117,6 +121,11 @@ final class WorkerContext {
         outbox.append(request)
     }
 
+    /// Left for the observation log at the end of the batch.
+    func observe(_ observation: Observation) {
+        observed.append(observation)
+    }
+
     /// Answers of the store to this worker's exchanges.
     func deliver(_ replies: [StoreReply]) {
         for reply in replies {
@@ -159,6 +168,12 @@ final class WorkerContext {
             outbox = []
             outbox.reserveCapacity(requests.count)
             store.submit(requests)
+        }
+        if !observed.isEmpty {
+            let observations = observed
+            observed = []
+            observed.reserveCapacity(observations.count)
+            self.observations?.submit(observations)
         }
         telemetry.batchEnded()
     }
@@ -210,6 +225,13 @@ final class WorkerContext {
 
     func reserveBodyMemory(_ count: Int) -> Bool {
         if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax { return true }
+        shared.bodyMemory.subtract(count, ordering: .relaxed)
+        return false
+    }
+
+    /// The same for a body that is only looked at: it leaves half of the budget to those that must be held.
+    func reserveObservedMemory(_ count: Int) -> Bool {
+        if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax / 2 { return true }
         shared.bodyMemory.subtract(count, ordering: .relaxed)
         return false
     }

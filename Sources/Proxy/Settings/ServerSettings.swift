@@ -217,6 +217,8 @@ package struct RouteSettings: Sendable {
     package var timeouts = UpstreamTimeouts()
     /// Nil = passes through.
     package var policy: Policy?
+    /// What the report is to know of a route with `mode observe`.
+    package var observed: ObservedRoute?
 
     package init(name: String, host: String? = nil, pattern: Pattern, upstream: Int) {
         self.name = name

@@ -13,6 +13,7 @@ final class Assembly: Sendable {
     let log: Log
     let server: Server
     let store: any RecordStore
+    let observations: ObservationRecorder
     let bound: [SocketAddress]
     private let accessSink: LogSink?
     private let reloads = ReloadFigures()
@@ -45,6 +46,13 @@ final class Assembly: Sendable {
         let (store, statistics) = try Assembly.makeStore(configuration.store, server, log)
         self.store = store
         log.noteSealing(configuration.store)
+        do throws(StoreOpenError) {
+            observations = try Assembly.makeObservations(configuration.store, log)
+        } catch {
+            store.close()
+            throw StartError(error.description)
+        }
+        observations.register(in: registry)
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
@@ -52,7 +60,8 @@ final class Assembly: Sendable {
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
-                store: store, admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
+                store: store, observations: observations,
+                admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
         } catch {
             store.close()
             throw error
@@ -118,6 +127,20 @@ final class Assembly: Sendable {
                 return (store, { store.statistics })
             } catch {
                 throw StartError(error.description)
+            }
+        }
+    }
+
+    /// Beside the records of an embedded store; without one, requests are only counted.
+    private static func makeObservations(
+        _ settings: Configuration.Store, _ log: Log
+    ) throws(StoreOpenError) -> ObservationRecorder {
+        switch settings {
+        case .memory:
+            try ObservationRecorder(store: nil, bytesMax: 0)
+        case .embedded(let embedded):
+            try ObservationRecorder(store: embedded.directory, bytesMax: embedded.observationsBytesMax) {
+                log.warning("observations cannot be written: the disk is full or failed")
             }
         }
     }
@@ -197,6 +220,12 @@ final class Assembly: Sendable {
         reloads.note(succeeded: succeeded)
     }
 
+    /// Everything that was submitted is on disk afterwards.
+    func closeStores() {
+        store.close()
+        observations.close()
+    }
+
     // MARK: The operator's view
 
     /// What the proxy listens on, what it protects, and where the records are: one line each.
@@ -219,6 +248,7 @@ final class Assembly: Sendable {
 
     private static func protection(of policy: Policy?) -> String {
         guard let policy else { return "passes through" }
+        if policy.mode == .observe { return "observed: everything passes, nothing is protected" }
         let methods = policy.methods.map { $0.joined(separator: " ") } ?? "every method but GET HEAD OPTIONS TRACE"
         let keys = policy.keySources.map { source in
             switch source {

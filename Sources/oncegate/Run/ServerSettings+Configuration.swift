@@ -186,5 +186,6 @@ extension RouteSettings {
         timeouts.route = route.timeouts.routeMilliseconds
         timeouts.tunnel = route.timeouts.tunnelMilliseconds ?? .never
         policy = route.policy
+        observed = route.observed
     }
 }
