@@ -29,6 +29,8 @@ package final class Identifier: Sendable {
     let contentEncodingSlot: Int
     /// With `body soap`.
     let soapAction: SOAPAction?
+    /// With `on_unknown probe`.
+    package let probe: ProbePlan?
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
@@ -80,6 +82,11 @@ package final class Identifier: Sendable {
         query = QueryRule(policy.hash)
         body = try BodyRule(policy.hash, namespaces: policy.xmlNamespaces)
         soapAction = body.isSOAP ? try SOAPAction(wanted: &wanted) : nil
+        if case .probe(let rule) = policy.onUnknown {
+            probe = try ProbePlan(rule, namespaces: policy.xmlNamespaces)
+        } else {
+            probe = nil
+        }
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
         keyPrefix = Self.keyPrefix(route: route)
@@ -95,7 +102,6 @@ package final class Identifier: Sendable {
     private static func unsupported(_ policy: Policy) -> String? {
         // TODO(#4): each goes with its implementation.
         if policy.mode == .observe { return "'mode observe'" }
-        if case .probe = policy.onUnknown { return "'on_unknown probe'" }
         if policy.speaksRepeatability { return "'repeatability on'" }
         if policy.sendsExpiry { return "'idempotency_expires on'" }
         return policy.exposesFields ? "'expose_headers on'" : nil

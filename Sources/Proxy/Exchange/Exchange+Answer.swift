@@ -88,7 +88,10 @@ extension Exchange {
         setResponseIdleDeadline()
         if owesAnswerStart { startRecording(answerHead.status) }
         if attempt != nil { record(octets) }
-        guard !isClientDone, let downstream, octets.count > 0 else { return }
+        guard !isClientDone, let downstream, octets.count > 0 else {
+            if probe != nil { collectProbe(octets) }
+            return
+        }
         timeline.bytesToClient += UInt64(octets.count)
         if attempt != nil {
             held.append(octets)
@@ -160,7 +163,7 @@ extension Exchange {
     }
 
     func answerEndReceived(trailers: FieldSection?, hasLeftover: Bool) {
-        if hasLeftover && attempt != nil {
+        if hasLeftover && (attempt != nil || probe != nil) {
             // Octets behind the answer: the connection's messages cannot be told apart, so this one is not trusted
             // either.
             upstreamFailed(.extraOctets)
@@ -178,6 +181,8 @@ extension Exchange {
         if attempt != nil {
             let clientWaits = !isClientDone
             run { $0.answerEnded(clientWaits: clientWaits) }
+        } else if let probe {
+            probeAnswered(probe)
         } else {
             releaseAnswer()
         }

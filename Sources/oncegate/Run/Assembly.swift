@@ -144,6 +144,7 @@ final class Assembly: Sendable {
             for upstream in server.upstreamHealth() {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
             }
+            samples.set(.idempotencyBackgroundProbes, [], Double(server.backgroundProbeCount))
             samples.set(.bodyMemoryBytes, [], Double(server.bodyMemoryBytes))
             samples.set(.overloadState, [], server.isOverloaded ? 1 : 0)
             samples.set(.draining, [], server.isDraining ? 1 : 0)
