@@ -28,6 +28,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyRecordSize
     case idempotencyExpired
     case idempotencyNotRecorded
+    case observedRequests
+    case observationsDropped
+    case observedForgotten
     case storeUp
     case storeOperations
     case storeOperationDuration
@@ -43,6 +46,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case requestsShed
     case limitReached
     case bodyMemoryBytes
+    case spoolBytes
+    case spoolFiles
+    case spoolFailures
     case accessLogDropped
     case logDropped
     case metricsDropped

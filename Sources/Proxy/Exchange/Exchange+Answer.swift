@@ -39,6 +39,7 @@ extension Exchange {
         timeline.upstreamStatus = answerHead.status
         route?.dropMarker(&answerHead.fields)
         setResponseIdleDeadline()
+        observed?.answerHeadReceived(answerHead)
         if attempt != nil {
             // What the status of a gRPC answer is may stand in its trailers, if no message comes before them.
             owesAnswerStart = !ends && answerHead.status == 200 && answerHead.fields.isGRPC
@@ -87,7 +88,7 @@ extension Exchange {
         CrashPoint.reach(.responseBodyHalf)
         setResponseIdleDeadline()
         if owesAnswerStart { startRecording(answerHead.status) }
-        if attempt != nil { record(octets) }
+        if attempt != nil { record(octets) } else { observed?.answerBodyReceived(octets) }
         guard !isClientDone, let downstream, octets.count > 0 else { return }
         timeline.bytesToClient += UInt64(octets.count)
         if attempt != nil {
@@ -179,6 +180,7 @@ extension Exchange {
             let clientWaits = !isClientDone
             run { $0.answerEnded(clientWaits: clientWaits) }
         } else {
+            observed?.answerEnded(trailers: trailers)
             releaseAnswer()
         }
     }

@@ -74,7 +74,7 @@ final class Rules {
             routes.append(
                 try Route(
                     label: plan.routeLabels[index], settings: route, pool: pools[route.upstream],
-                    inFlight: plan.inFlight[index]))
+                    inFlight: plan.inFlight[index], observations: context.observations))
         }
         self.routes = routes
     }

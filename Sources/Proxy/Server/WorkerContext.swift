@@ -8,12 +8,16 @@ import Transport
 final class WorkerContext {
     let worker: Worker
     let store: any RecordStore
+    /// Where routes with `mode observe` leave what they see.
+    let observations: (any ObservationLog)?
     let shared: SharedState
     /// Stay as they are over reloads.
     let listeners: [ListenerSettings]
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
     let telemetry: Telemetry
+    /// Where large request bodies go; nil = they stay in memory.
+    let spool: Spool?
     private let resolver: Resolver
 
     /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no
@@ -27,6 +31,7 @@ final class WorkerContext {
     @exclusivity(unchecked) private var generations: [UInt32] = []
     @exclusivity(unchecked) private var freeExchanges: [Int] = []
     @exclusivity(unchecked) private var outbox: [StoreRequest] = []
+    @exclusivity(unchecked) private var observed: [Observation] = []
     @exclusivity(unchecked) private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
@@ -36,14 +41,16 @@ final class WorkerContext {
 
     init(
         worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
-        telemetry: Telemetry
+        telemetry: Telemetry, spool: Spool? = nil, observations: (any ObservationLog)? = nil
     ) throws(PolicyError) {
         self.worker = worker
         self.store = store
+        self.observations = observations
         self.shared = shared
         listeners = plan.settings.listeners
         self.resolver = resolver
         self.telemetry = telemetry
+        self.spool = spool
         scratch.reserveCapacity(64 << 10)
         rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
         telemetry.prepare(plan)
@@ -104,7 +111,8 @@ final class WorkerContext {
     /// More requests than the limit are in flight, over all workers.
     var isAtCapacity: Bool { shared.requestsInFlight.load(ordering: .relaxed) > limits.requestsInFlightMax }
 
-    private func exchange(_ id: UInt64) -> Exchange? {
+    /// Nil when it has ended.
+    func exchange(_ id: UInt64) -> Exchange? {
         let index = Int(id & 0xFFFF_FFFF)
         guard index < exchanges.count, generations[index] == UInt32(id >> 32) else { return nil }
         return exchanges[index]
@@ -115,6 +123,11 @@ final class WorkerContext {
     /// Sent to the store at the end of the batch, with everything else that the batch asks for.
     func submit(_ request: StoreRequest) {
         outbox.append(request)
+    }
+
+    /// Left for the observation log at the end of the batch.
+    func observe(_ observation: Observation) {
+        observed.append(observation)
     }
 
     /// Answers of the store to this worker's exchanges.
@@ -159,6 +172,12 @@ final class WorkerContext {
             outbox = []
             outbox.reserveCapacity(requests.count)
             store.submit(requests)
+        }
+        if !observed.isEmpty {
+            let observations = observed
+            observed = []
+            observed.reserveCapacity(observations.count)
+            self.observations?.submit(observations)
         }
         telemetry.batchEnded()
     }
@@ -210,6 +229,13 @@ final class WorkerContext {
 
     func reserveBodyMemory(_ count: Int) -> Bool {
         if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax { return true }
+        shared.bodyMemory.subtract(count, ordering: .relaxed)
+        return false
+    }
+
+    /// The same for a body that is only looked at: it leaves half of the budget to those that must be held.
+    func reserveObservedMemory(_ count: Int) -> Bool {
+        if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax / 2 { return true }
         shared.bodyMemory.subtract(count, ordering: .relaxed)
         return false
     }
