@@ -234,15 +234,16 @@ private struct Choice {
     }
 }
 
-/// Times as `proxy.conf` writes them: one number, in the largest unit that tells it exactly, from a minute on at most
-/// three digits.
+/// Times as `proxy.conf` writes them: one number, exact where three digits suffice, else rounded up.
 package enum TimeText {
     package static func text(_ milliseconds: UInt64) -> String {
         for (unit, size) in [("h", UInt64(3_600_000)), ("m", 60_000), ("s", 1000)]
-        where milliseconds >= size && milliseconds % size == 0 {
+        where milliseconds >= size && milliseconds % size == 0 && milliseconds / size < 1000 {
             return "\(milliseconds / size)\(unit)"
         }
-        if milliseconds >= 100_000 { return text((milliseconds + 59_999) / 60_000 * 60_000) }
+        let minutes = milliseconds / 60_000 + (milliseconds % 60_000 == 0 ? 0 : 1)
+        if minutes >= 1000 { return "\(minutes / 60 + (minutes % 60 == 0 ? 0 : 1))h" }
+        if milliseconds >= 100_000 { return "\(minutes)m" }
         if milliseconds >= 10_000 { return "\((milliseconds + 999) / 1000)s" }
         return "\(milliseconds)ms"
     }
