@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
@@ -283,6 +284,33 @@ static inline long cl_read_octet(int descriptor) {
 
 // The text is valid until the thread's next call.
 static inline const char *cl_error_text(int number) { return strerror(number); }
+
+// MARK: files
+
+// A file without a name, which nobody can give one. EOPNOTSUPP, EISDIR or ENOENT where the file system has none.
+static inline long cl_nameless_file(const char *directory) {
+    CL_RESULT(open(directory, __O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+}
+
+// A file whose name is gone before this returns. `pattern` ends in XXXXXX.
+static inline long cl_unlinked_file(char *pattern) {
+    int descriptor = mkstemp(pattern);
+    if (descriptor < 0) return -(long)errno;
+    if (unlink(pattern) < 0 || fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0) {
+        long error = -(long)errno;
+        close(descriptor);
+        return error;
+    }
+    return descriptor;
+}
+
+static inline long cl_write_at(int descriptor, const void *bytes, size_t count, off_t offset) {
+    CL_RESULT(pwrite(descriptor, bytes, count, offset));
+}
+static inline long cl_read_at(int descriptor, void *bytes, size_t count, off_t offset) {
+    CL_RESULT(pread(descriptor, bytes, count, offset));
+}
+static inline long cl_make_directory(const char *path) { CL_RESULT(mkdir(path, 0700)); }
 
 #undef CL_RESULT
 #endif

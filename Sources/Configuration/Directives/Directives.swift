@@ -1,6 +1,7 @@
 /// The table. To add a directive: one entry here, one field in the model, one line where the model is built.
 enum Directives {
-    static let all: [Directive] = general + downstream + tls + upstreams + routes + idempotency + hash + jwt + probe
+    static let all: [Directive] =
+        general + spool + downstream + tls + upstreams + routes + idempotency + hash + jwt + probe
 
     static func named(_ name: String, in block: BlockKind) -> Directive? {
         byBlock[block]?[name]

@@ -16,6 +16,10 @@ package final class Identifier: Sendable {
     /// Changes with every change of what is hashed, so that records of two forms never meet.
     static let formatVersion: UInt32 = 1
 
+    /// Up to this size a body is brought into its rule's canonical form; a larger one counts octet by octet. By size
+    /// alone, so that equal requests are always taken in the same form. Also the most in which a key is looked for.
+    package static let canonicalBodyBytesMax = 8 << 20
+
     package let route: String
     package let policy: Policy
     @usableFromInline
@@ -201,6 +205,16 @@ package final class Identifier: Sendable {
         precondition(pending.takesPieces, "the body's form needs the whole body")
         pending.fingerprintHash.update(integer: pending.bodyCount)
         return .identified(identity(of: pending, fellBackToOctets: false))
+    }
+
+    /// The request with its body taken octet by octet, in pieces, whatever the rule's form: for a body that is larger
+    /// than `canonicalBodyBytesMax`. Of a key in the body nothing is known then.
+    package func asOctets(_ pending: PendingIdentity) -> PendingIdentity {
+        guard !pending.takesPieces else { return pending }
+        var pending = pending
+        body.absorbStart(pending.bodyType, into: &pending.fingerprintHash)
+        pending.takesPieces = true
+        return pending
     }
 
     /// The claim of a request of this route, by its policy.

@@ -68,6 +68,11 @@ package struct PendingIdentity: Sendable {
     /// False where the hash rule says `body none`: the head tells everything.
     package internal(set) var countsBody: Bool
 
+    /// The key may stand in the body: who has only parts of it cannot tell.
+    package var needsBodyForKey: Bool {
+        if case .inBody = key { true } else { false }
+    }
+
     /// The record's key, if the head alone determines it.
     package var recordKey: RecordKey? {
         if case .token(let key) = key { key } else { nil }

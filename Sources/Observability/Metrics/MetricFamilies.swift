@@ -28,8 +28,8 @@ package enum MetricFamilies {
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
             .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
             store(family)
-        case .overloadState, .requestsShed, .limitReached, .bodyMemoryBytes, .accessLogDropped, .logDropped,
-            .metricsDropped,
+        case .overloadState, .requestsShed, .limitReached, .bodyMemoryBytes, .spoolBytes, .spoolFiles, .spoolFailures,
+            .accessLogDropped, .logDropped, .metricsDropped,
             .draining:
             limit(family)
         case .configReloads, .configLastReloadSuccessful, .configLastReloadSuccess: configuration(family)
@@ -187,6 +187,12 @@ package enum MetricFamilies {
             counter("oncegate_requests_shed_total", [.literal("reason")], "Requests refused by a limit.")
         case .limitReached: counter("oncegate_limit_reached_total", [.literal("limit")], "Times a limit was reached.")
         case .bodyMemoryBytes: gauge("oncegate_body_memory_bytes", [], "Octets of bodies held in memory.", .callback)
+        case .spoolBytes: gauge("oncegate_spool_bytes", [], "Octets of request bodies in spool files.", .callback)
+        case .spoolFiles: gauge("oncegate_spool_files", [], "Request bodies in spool files.", .callback)
+        case .spoolFailures:
+            counter(
+                "oncegate_spool_failures_total", [.literal("reason")],
+                "Spool files that could not be written or read: full or error.")
         case .accessLogDropped:
             counter(
                 "oncegate_access_log_dropped_total", [], "Lines of the access log lost: the sink was slow or failed.",

@@ -46,6 +46,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case requestsShed
     case limitReached
     case bodyMemoryBytes
+    case spoolBytes
+    case spoolFiles
+    case spoolFailures
     case accessLogDropped
     case logDropped
     case metricsDropped

@@ -109,6 +109,9 @@ final class DownstreamStream {
         exchange?.requestEnded(trailers: trailers)
     }
 
+    /// The stream's window is not given back while the exchange takes nothing.
+    func pauseReading() {}
+
     /// The exchange can take more of the body.
     func resumeReading() {
         guard !waitingBody.isEmpty, let exchange, exchange.canTakeBody else { return }
@@ -159,14 +162,21 @@ final class DownstreamStream {
     }
 
     func sendBody(_ octets: Span<UInt8>) {
-        given += UInt64(octets.count)
+        let wasEmpty = queuedOctets == 0
         owner.session.sendData(id, octets)
-        connection.markDirty()
+        bodyQueued(octets.count, wasEmpty: wasEmpty)
     }
 
     func sendBody(shared octets: [UInt8]) {
-        given += UInt64(octets.count)
+        let wasEmpty = queuedOctets == 0
         owner.session.sendData(id, shared: octets, 0..<octets.count)
+        bodyQueued(octets.count, wasEmpty: wasEmpty)
+    }
+
+    private func bodyQueued(_ count: Int, wasEmpty: Bool) {
+        given += UInt64(count)
+        // The client's time begins with the first octet that waits for it; while its request goes on, that one's runs.
+        if wasEmpty, request != .open || exchange?.slicedReplay != nil { watchWriting() }
         connection.markDirty()
     }
 

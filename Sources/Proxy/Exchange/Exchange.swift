@@ -8,8 +8,8 @@ import Transport
 /// is stored.
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
-/// `+Attempt` (the idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here:
-/// state and lifetime.
+/// `+Attempt` (the idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Spool` (large
+/// request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {
@@ -35,7 +35,9 @@ final class Exchange {
     /// Normalised; what routes and keys see.
     @exclusivity(unchecked) var path: [UInt8] = []
     /// A covered request's body, whole. Empty on routes that pass through.
-    @exclusivity(unchecked) var body: [UInt8] = []
+    @exclusivity(unchecked) var body = RequestBody()
+    /// The most that is collected of it.
+    var bodyBytesMax = 0
     var trailerLines: [UInt8] = []
     var hasRequestEnded = false
     var bodyBytesReceived: UInt64 = 0
@@ -91,11 +93,12 @@ final class Exchange {
         self.context = context
     }
 
-    /// False while the service's connection is not ready to take more of the body.
+    /// False while the service's connection, or the disk, is not ready to take more of the body.
     var canTakeBody: Bool {
-        if isCovered || isClientDone { return true }
+        if isClientDone { return true }
+        if isCovered { return !body.isWriting || slicedReplay != nil }
         guard let upstream else { return false }
-        return sending == .streaming && upstream.queuedOctets < context.limits.outputHighWater
+        return sending == .streaming && body.spooled == nil && upstream.queuedOctets < context.limits.outputHighWater
     }
 
     var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
@@ -164,6 +167,9 @@ final class Exchange {
             } else {
                 run { $0.clientLeft() }
             }
+        } else if isCovered, hasRequestEnded, body.spooled != nil {
+            // The request is whole, if not all of it on the disk: it is executed all the same.
+            return
         } else {
             // A request that passes through, or one that was never complete: nobody needs its answer.
             finish()
@@ -174,7 +180,8 @@ final class Exchange {
         head.reset()
         answerHead.reset()
         path.removeAll(keepingCapacity: true)
-        Exchange.empty(&body)
+        Exchange.empty(&body.memory)
+        if body.spooled != nil { closeSpooledBody() }
         trailerLines.removeAll(keepingCapacity: true)
         Exchange.empty(&fieldLines)
         Exchange.empty(&held)

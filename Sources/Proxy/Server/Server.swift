@@ -6,8 +6,8 @@ package import Transport
 /// The proxy: its workers, their listeners, and how they start and stop. Used from one control queue, never from a
 /// worker.
 package final class Server: @unchecked Sendable {
-    // Unchecked: the listeners and contexts are written once by `start`, before any worker serves or the store is
-    // asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
+    // Unchecked: the listeners, contexts and spool are written once by `start`, before any worker serves or the store
+    // is asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
 
     private let settings: ServerSettings
     let shared: SharedState
@@ -16,6 +16,8 @@ package final class Server: @unchecked Sendable {
     private let makeAccessLog: @Sendable () -> AccessLog
     private let resolver: Resolver
     private let log: Log
+    /// Nil = large request bodies stay in memory.
+    package private(set) var spool: Spool?
     private var plan: RulesPlan
     /// What the metrics ask about, from any thread.
     private let published = Locked<[(name: String, servers: Int, health: UpstreamHealth)]>([])
@@ -51,9 +53,14 @@ package final class Server: @unchecked Sendable {
     // MARK: Start
 
     /// Binds every address, then serves. What was bound is in the answer, in the order of the settings.
+    /// - Parameters:
+    ///   - observations: where requests of routes with `mode observe` are told of.
+    ///   - directory: where large request bodies go; nil = they stay in memory.
     package func start(
-        store: any RecordStore, observations: (any ObservationLog)? = nil, admin: AdminEnvironment
+        store: any RecordStore, observations: (any ObservationLog)? = nil, admin: AdminEnvironment,
+        spool directory: SpoolDirectory? = nil
     ) throws(StartError) -> [SocketAddress] {
+        spool = directory.map { Spool(directory: $0) }
         plan = try makePlan(settings)
         for worker in workers { worker.start() }
         for worker in workers {
@@ -86,7 +93,7 @@ package final class Server: @unchecked Sendable {
         try WorkerContext(
             worker: worker, plan: plan, store: store, shared: shared, resolver: resolver,
             telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log),
-            observations: observations)
+            spool: spool, observations: observations)
     }
 
     private func makePlan(_ settings: ServerSettings) throws(StartError) -> RulesPlan {

@@ -10,6 +10,7 @@ final class Telemetry {
     private let operatorLog: Log
     /// One line a second is enough.
     private var nextTLSWarning = Instant(nanoseconds: 0)
+    private var nextSpoolWarning = Instant(nanoseconds: 0)
     private let worker: Worker
     private let http1Label: MetricLabel
     private let http2Label: MetricLabel
@@ -140,6 +141,15 @@ final class Telemetry {
 
     func recorded(bytes: Int) {
         shard.observe(recordSize, UInt64(bytes))
+    }
+
+    /// Requests are refused, or broken off, until somebody makes room or mends the disk.
+    func spoolFailed(_ error: SpoolError) {
+        shard.add(.spoolFailures, shard.literal(error.isFull ? "full" : "error"))
+        let now = worker.now
+        guard now >= nextSpoolWarning else { return }
+        nextSpoolWarning = now.adding(milliseconds: 1_000)
+        operatorLog.error("a large request body could not be spooled", .string("error", error.description))
     }
 
     // MARK: Upstreams

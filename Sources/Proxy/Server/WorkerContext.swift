@@ -16,6 +16,8 @@ final class WorkerContext {
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
     let telemetry: Telemetry
+    /// Where large request bodies go; nil = they stay in memory.
+    let spool: Spool?
     private let resolver: Resolver
 
     /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no
@@ -39,7 +41,7 @@ final class WorkerContext {
 
     init(
         worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
-        telemetry: Telemetry, observations: (any ObservationLog)? = nil
+        telemetry: Telemetry, spool: Spool? = nil, observations: (any ObservationLog)? = nil
     ) throws(PolicyError) {
         self.worker = worker
         self.store = store
@@ -48,6 +50,7 @@ final class WorkerContext {
         listeners = plan.settings.listeners
         self.resolver = resolver
         self.telemetry = telemetry
+        self.spool = spool
         scratch.reserveCapacity(64 << 10)
         rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
         telemetry.prepare(plan)
@@ -108,7 +111,8 @@ final class WorkerContext {
     /// More requests than the limit are in flight, over all workers.
     var isAtCapacity: Bool { shared.requestsInFlight.load(ordering: .relaxed) > limits.requestsInFlightMax }
 
-    private func exchange(_ id: UInt64) -> Exchange? {
+    /// Nil when it has ended.
+    func exchange(_ id: UInt64) -> Exchange? {
         let index = Int(id & 0xFFFF_FFFF)
         guard index < exchanges.count, generations[index] == UInt32(id >> 32) else { return nil }
         return exchanges[index]

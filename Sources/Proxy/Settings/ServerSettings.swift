@@ -87,6 +87,10 @@ package struct Limits: Sendable {
     package var requestsInFlightMax = 16_384
     /// Octets of buffered request bodies and answers being recorded, over all workers.
     package var bodyMemoryBytesMax = 256 << 20
+    /// Octets of one request body that are kept in memory; past it the body goes to a spool file.
+    package var spoolThresholdBytes = 256 << 10
+    /// Octets of all spool files.
+    package var spoolBytesMax = 1 << 30
     /// Octets queued towards one peer before the other side is paused.
     package var outputHighWater = 128 << 10
     /// Octets of an unread request body that are skipped before the connection is closed instead.

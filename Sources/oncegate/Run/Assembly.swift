@@ -61,7 +61,8 @@ final class Assembly: Sendable {
         do throws(StartError) {
             bound = try server.start(
                 store: store, observations: observations,
-                admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
+                admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics),
+                spool: Assembly.spoolDirectory(configuration, log))
         } catch {
             store.close()
             throw error
@@ -168,6 +169,8 @@ final class Assembly: Sendable {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
             }
             samples.set(.bodyMemoryBytes, [], Double(server.bodyMemoryBytes))
+            samples.set(.spoolBytes, [], Double(server.spool?.reservedBytes ?? 0))
+            samples.set(.spoolFiles, [], Double(server.spool?.fileCount ?? 0))
             samples.set(.overloadState, [], server.isOverloaded ? 1 : 0)
             samples.set(.draining, [], server.isDraining ? 1 : 0)
             samples.set(.accessLogDropped, [], Double(accessSink?.droppedCount ?? 0))
@@ -197,6 +200,7 @@ final class Assembly: Sendable {
             log.noteSealing(next.store)
         }
         if next.store.withoutKeys != configuration.store.withoutKeys { noteRestartNeeded("store") }
+        if next.spool.place != configuration.spool.place { noteRestartNeeded("spool_path") }
         if next.workers != configuration.workers { noteRestartNeeded("workers") }
         if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
         if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }

@@ -25,6 +25,8 @@ extension ServerSettings {
         limits.connectionsMax = configuration.limits.connectionsMax
         limits.requestsInFlightMax = configuration.limits.requestsInFlightMax
         limits.bodyMemoryBytesMax = Int(clamping: configuration.limits.bodyMemoryBytesMax)
+        limits.spoolThresholdBytes = Int(clamping: configuration.spool.thresholdBytes)
+        limits.spoolBytesMax = Int(clamping: configuration.spool.bytesMax)
         drainDelayMilliseconds = configuration.drain.delayMilliseconds
         drainTimeoutMilliseconds = configuration.drain.timeoutMilliseconds
     }
