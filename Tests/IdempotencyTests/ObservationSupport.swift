@@ -16,6 +16,7 @@ extension Observation {
         observation.durationMicroseconds = took * 1000
         observation.ending = ending
         observation.rule = rule
+        if ending == .answered { observation.flags = .isDelivered }
         return observation
     }
 }

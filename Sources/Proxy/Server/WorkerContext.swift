@@ -15,6 +15,7 @@ final class WorkerContext {
     let listeners: [ListenerSettings]
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
+    let observedDeliveries: ObservedDeliveries
     let telemetry: Telemetry
     /// Where large request bodies go; nil = they stay in memory.
     let spool: Spool?
@@ -46,6 +47,7 @@ final class WorkerContext {
         self.worker = worker
         self.store = store
         self.observations = observations
+        observedDeliveries = ObservedDeliveries(worker: worker)
         self.shared = shared
         listeners = plan.settings.listeners
         self.resolver = resolver
@@ -167,6 +169,7 @@ final class WorkerContext {
             for work in works { work() }
         }
         deliveries.check()
+        observedDeliveries.check()
         if !outbox.isEmpty {
             let requests = outbox
             outbox = []
@@ -205,6 +208,7 @@ final class WorkerContext {
 
     func connectionClosed(_ connection: DownstreamConnection) {
         deliveries.connectionCloses(connection)
+        observedDeliveries.connectionCloses(connection)
         if connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
             shared.connections.subtract(1, ordering: .relaxed)
             telemetry.connectionClosed(connection.listener, isHTTP2: connection.speaksHTTP2)
