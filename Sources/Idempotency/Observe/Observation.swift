@@ -63,6 +63,10 @@ package struct Observation: Sendable, Equatable {
         package static let fellBackToOctets = Flags(rawValue: 2)
         /// The request says itself that it is a retry.
         package static let hasRetryEvidence = Flags(rawValue: 4)
+        /// The client's TCP has acknowledged every octet of the answer.
+        package static let isDelivered = Flags(rawValue: 8)
+        /// It never did. Neither flag: nobody knows.
+        package static let isLost = Flags(rawValue: 16)
     }
 
     /// From `ObservationLog.register`.

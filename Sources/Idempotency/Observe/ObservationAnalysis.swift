@@ -171,10 +171,10 @@ package struct ObservationAnalysis {
         if counts {
             figures[index].verdictsWithoutToken.count(verdict)
             let last = observations[Int(operation.last)]
-            if last.ending == .answered, last.endMilliseconds <= now {
-                figures[index].afterSent &+= 1
-            } else {
+            if last.ending != .answered || last.flags.contains(.isLost) || last.endMilliseconds > now {
                 figures[index].afterLost &+= 1
+            } else if last.flags.contains(.isDelivered) {
+                figures[index].afterDelivered &+= 1
             }
             figures[index].joinedMillisecondsMax = max(figures[index].joinedMillisecondsMax, verdict.joinedMilliseconds)
         }

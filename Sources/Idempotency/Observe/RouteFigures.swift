@@ -76,9 +76,10 @@ package struct RouteFigures: Sendable, Equatable {
     /// Without token: from the first of a chain in which no gap is longer than an hour.
     package var agesWithoutToken = GapHistogram()
 
-    /// Repeats without token whose earlier attempt got no answer to its client, and those whose did.
+    /// Repeats without token whose earlier attempt got no answer to its client, and those whose did, as far as it is
+    /// known.
     package var afterLost: UInt64 = 0
-    package var afterSent: UInt64 = 0
+    package var afterDelivered: UInt64 = 0
     /// The longest first attempt that a repeat did not wait for.
     package var joinedMillisecondsMax: UInt64 = 0
 

@@ -103,19 +103,19 @@ private struct Choice {
 
     private mutating func chooseReplay() {
         let lost = figures.afterLost
-        let sent = figures.afterSent
-        if lost > 0, sent == 0 {
+        let delivered = figures.afterDelivered
+        if lost > 0, delivered == 0 {
             replay = "undelivered"
             reason("replay undelivered", "all \(lost) repeats came after an attempt whose answer its client never got")
             cautions.append(
                 "'replay undelivered' is right where clients connect directly; behind another proxy write "
                     + "'replay always'")
-        } else if lost + sent > 0 {
+        } else if lost + delivered > 0 {
             replay = "always"
             reason(
                 "replay always",
-                "\(sent) of \(lost + sent) repeats came though the earlier answer had been sent: only the window "
-                    + "can tell them from new requests")
+                "\(delivered) of \(lost + delivered) repeats came though the earlier answer had arrived: only the "
+                    + "window can tell them from new requests")
             cautions.append(
                 "within the window two equal requests without token that are both meant become one: an order number "
                     + "in the body (key json, key xpath) tells them apart")
@@ -140,10 +140,10 @@ private struct Choice {
 
     private mutating func chooseWait() {
         let joined = figures.verdicts.joined + figures.verdictsWithoutToken.joined
-        guard joined > 0 else { return }
         let longest = figures.joinedMillisecondsMax
-        let bounds = GapHistogram.boundsMilliseconds
-        let chosen = min(max(bounds.first { $0 >= longest } ?? Self.waitMax, 10 * Self.second), Self.waitMax)
+        // By default repeats wait for ten seconds.
+        guard joined > 0, longest > 10 * Self.second else { return }
+        let chosen = min(GapHistogram.boundsMilliseconds.first { $0 >= longest } ?? Self.waitMax, Self.waitMax)
         wait = chosen
         reason(
             "in_flight wait \(TimeText.text(chosen))",
@@ -152,7 +152,7 @@ private struct Choice {
 
     private mutating func chooseBodyLimit() {
         guard figures.large > 0 else { return }
-        var limit: UInt64 = 16 << 20
+        var limit: UInt64 = 1 << 20
         while limit < figures.requestBytesMax, limit < Self.bodyLimitMax { limit *= 2 }
         bodyLimit = limit
         reason(
@@ -234,15 +234,16 @@ private struct Choice {
     }
 }
 
-/// Times as `proxy.conf` writes them: one number, in the largest unit that tells it exactly, from a minute on at most
-/// three digits.
+/// Times as `proxy.conf` writes them: one number, exact where three digits suffice, else rounded up.
 package enum TimeText {
     package static func text(_ milliseconds: UInt64) -> String {
         for (unit, size) in [("h", UInt64(3_600_000)), ("m", 60_000), ("s", 1000)]
-        where milliseconds >= size && milliseconds % size == 0 {
+        where milliseconds >= size && milliseconds % size == 0 && milliseconds / size < 1000 {
             return "\(milliseconds / size)\(unit)"
         }
-        if milliseconds >= 100_000 { return text((milliseconds + 59_999) / 60_000 * 60_000) }
+        let minutes = milliseconds / 60_000 + (milliseconds % 60_000 == 0 ? 0 : 1)
+        if minutes >= 1000 { return "\(minutes / 60 + (minutes % 60 == 0 ? 0 : 1))h" }
+        if milliseconds >= 100_000 { return "\(minutes)m" }
         if milliseconds >= 10_000 { return "\((milliseconds + 999) / 1000)s" }
         return "\(milliseconds)ms"
     }

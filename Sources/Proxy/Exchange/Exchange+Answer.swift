@@ -197,6 +197,7 @@ extension Exchange {
             sendHeld(to: downstream, ends: trailerLines.isEmpty)
             downstream.sendEnd(trailerLines: trailerLines)
             noteDelivery(downstream)
+            observed?.watchDelivery(downstream)
             if CrashPoint.isArmed(.replySent) { downstream.flush() }
         }
         CrashPoint.reach(.replySent)

@@ -20,6 +20,7 @@ final class ObservedExchange {
     private var status: UInt16 = 0
     private var isAnswered = false
     private var failure: Attempt.Failure?
+    private var delivery: ObservedDelivery?
 
     init(_ pending: PendingIdentity, route: Route, context: WorkerContext) {
         self.pending = pending
@@ -104,6 +105,15 @@ final class ObservedExchange {
         digest?.absorbTrailerStatus(trailers.value(trailers.lines[line]))
     }
 
+    /// The answer is queued for the client.
+    func watchDelivery(_ downstream: Downstream) {
+        guard observation != nil else { return }
+        let delivery = ObservedDelivery(context: context)
+        self.delivery = delivery
+        let deliveries: ObservedDeliveries = context.observedDeliveries
+        downstream.watchDelivery { deliveries.watch($0, delivery) }
+    }
+
     func attemptFailed(_ failure: Attempt.Failure) {
         self.failure = failure
     }
@@ -126,7 +136,11 @@ final class ObservedExchange {
         } else {
             observation.ending = clientLeft ? .clientLeft : .broken
         }
-        context.observe(observation)
+        if let delivery, isAnswered {
+            delivery.observation = observation
+        } else {
+            context.observe(observation)
+        }
     }
 }
 

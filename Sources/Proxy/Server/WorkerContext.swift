@@ -16,6 +16,7 @@ final class WorkerContext {
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
     private(set) var prober: Prober!
+    let observedDeliveries: ObservedDeliveries
     let telemetry: Telemetry
     /// Where large request bodies go; nil = they stay in memory.
     let spool: Spool?
@@ -48,6 +49,7 @@ final class WorkerContext {
         self.worker = worker
         self.store = store
         self.observations = observations
+        observedDeliveries = ObservedDeliveries(worker: worker)
         self.shared = shared
         listeners = plan.settings.listeners
         self.resolver = resolver
@@ -205,6 +207,7 @@ final class WorkerContext {
             for work in works { work() }
         }
         deliveries.check()
+        observedDeliveries.check()
         if !outbox.isEmpty {
             let requests = outbox
             outbox = []
@@ -253,6 +256,7 @@ final class WorkerContext {
 
     func connectionClosed(_ connection: DownstreamConnection) {
         deliveries.connectionCloses(connection)
+        observedDeliveries.connectionCloses(connection)
         if connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
             shared.connections.subtract(1, ordering: .relaxed)
             telemetry.connectionClosed(connection.listener, isHTTP2: connection.speaksHTTP2)

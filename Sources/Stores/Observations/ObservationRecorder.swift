@@ -114,6 +114,11 @@ package final class ObservationRecorder: ObservationLog {
         queue.asyncAfter(deadline: .now() + .milliseconds(ObservationLimits.batchMilliseconds)) { self.drain() }
     }
 
+    /// What was submitted is written when this returns (tests).
+    package func flush() {
+        queue.sync { drain() }
+    }
+
     package func close() {
         queue.sync {
             drain()

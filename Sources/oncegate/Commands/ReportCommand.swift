@@ -10,8 +10,8 @@ struct ReportCommand: ParsableCommand {
         commandName: "report",
         abstract: "Show what clients send again, and what 'mode enforce' would have made of it.",
         discussion: """
-            Reads what routes with 'mode observe' left in the store's directory; the proxy may be running. Nothing in it \
-            tells a token or a payload.
+            Reads what routes with 'mode observe' left in the store's directory; the proxy may be running. Nothing in \
+            it tells a token or a payload.
             """
     )
 

@@ -30,7 +30,8 @@ enum ReportPage {
             <main>
             \(body.joined(separator: "\n"))
             <footer>Made by <code>oncegate report</code> on \(Clock.text(report.generatedMilliseconds)) UTC from \
-            <code>\(HTML.escaped(report.store))</code>. Times, sizes and hashes only: no token and no payload is kept.</footer>
+            <code>\(HTML.escaped(report.store))</code>. Times, sizes and hashes only: no token and no payload \
+            is kept.</footer>
             </main>
             </body>
             </html>
@@ -46,7 +47,8 @@ enum ReportPage {
             + "Nothing was held back: this is what <code>mode enforce</code> would have done.</p>"
         if report.damagedSegments > 0 {
             text +=
-                "<p>\(report.damagedSegments) segments of observations are not whole; what is missing is not counted.</p>"
+                "<p>\(report.damagedSegments) segments of observations are not whole; what is missing is not "
+                + "counted.</p>"
         }
         return text
     }

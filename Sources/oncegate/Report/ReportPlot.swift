@@ -42,7 +42,8 @@ enum ReportPlot {
                 label: Clock.text(step.milliseconds))
         }
         let rows = steps.steps.filter { $0.duplicates > 0 }.map {
-            "<tr><th scope=\"row\">\(Clock.text($0.milliseconds))</th><td>\($0.duplicates)</td><td>\($0.requests)</td></tr>"
+            "<tr><th scope=\"row\">\(Clock.text($0.milliseconds))</th><td>\($0.duplicates)</td>"
+                + "<td>\($0.requests)</td></tr>"
         }
         let title = "Repeats per \(steps.unit)"
         let highest = steps.steps.map(\.duplicates).max() ?? 0
@@ -109,19 +110,11 @@ enum ReportPlot {
             let gap = bar.width > 4 ? 1.0 : 0
             marks.append(
                 "<rect class=\"bar\" x=\"\(number(bar.x + gap / 2))\" y=\"\(number(base - size))\" "
-                    + "width=\"\(number(bar.width - gap))\" height=\"\(number(size))\"><title>\(bar.title)</title></rect>"
-            )
+                    + "width=\"\(number(bar.width - gap))\" height=\"\(number(size))\">"
+                    + "<title>\(bar.title)</title></rect>")
         }
         marks.append("<line class=\"axis\" x1=\"\(left)\" x2=\"\(width - right)\" y1=\"\(base)\" y2=\"\(base)\"/>")
-        for tick in ticks {
-            let anchor = tick.x < left + 60 ? "start" : tick.x > width - right - 60 ? "end" : "middle"
-            let x = anchor == "start" ? max(left, tick.x) : tick.x
-            marks.append(
-                "<line class=\"axis\" x1=\"\(number(tick.x))\" x2=\"\(number(tick.x))\" y1=\"\(base)\" y2=\"\(base + 5)\"/>"
-            )
-            marks.append(
-                "<text x=\"\(number(x))\" y=\"\(base + 20)\" text-anchor=\"\(anchor)\">\(tick.label)</text>")
-        }
+        marks += labels(ticks, base: base)
         return """
             <figure><figcaption id="\(id)">\(title)</figcaption>
             <svg viewBox="0 0 \(Int(width)) \(Int(height))" role="img" aria-labelledby="\(id) \(id)-text">
@@ -131,6 +124,23 @@ enum ReportPlot {
             <details><summary>The same as a table</summary><table><caption>\(title)</caption>\(table)</table></details>
             </figure>
             """
+    }
+
+    /// Ticks with their labels; one that would run into the label before it stays without.
+    private static func labels(_ ticks: [Tick], base: Double) -> [String] {
+        var marks: [String] = []
+        var freeFrom = 0.0
+        for tick in ticks {
+            let size = Double(tick.label.count) * 7.5
+            let start = min(max(left, tick.x - size / 2), width - right - size)
+            marks.append(
+                "<line class=\"axis\" x1=\"\(number(tick.x))\" x2=\"\(number(tick.x))\" y1=\"\(number(base))\" "
+                    + "y2=\"\(number(base + 5))\"/>")
+            guard start >= freeFrom else { continue }
+            freeFrom = start + size + 10
+            marks.append("<text x=\"\(number(start))\" y=\"\(number(base + 20))\">\(tick.label)</text>")
+        }
+        return marks
     }
 
     /// One decimal is finer than a pixel.

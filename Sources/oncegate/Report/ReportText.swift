@@ -32,8 +32,8 @@ struct ReportText {
         if report.damagedSegments > 0 {
             line("")
             wrap(
-                "\(report.damagedSegments) segments of observations end inside of a batch (the proxy was killed, or the "
-                    + "disk was full); what stood behind is missing here.")
+                "\(report.damagedSegments) segments of observations end inside of a batch (the proxy was killed, or "
+                    + "the disk was full); what stood behind is missing here.")
         }
     }
 
@@ -111,8 +111,8 @@ struct ReportText {
         }
         let all = figures.verdicts + figures.verdictsWithoutToken
         wrap(
-            "\(figures.allDuplicates) repeats, \(figures.duplicatesWithoutToken) of them without a token. 'mode enforce' "
-                + "would have replayed \(all.replayed):")
+            "\(figures.allDuplicates) repeats, \(figures.duplicatesWithoutToken) of them without a token. "
+                + "'mode enforce' would have replayed \(all.replayed):")
         let rows = VerdictRows(all).rows
         let width = rows.map { "\($0.count)".count }.max() ?? 0
         for row in rows {
