@@ -53,7 +53,7 @@ struct AttemptModel {
     static let statuses = [201, 503, 502]
     static let storeResults: [StoreResult] = [
         .claimed(claim), .joined, .inFlight, .tooManyWaiters, .recorded(answer, epoch: 1), .notKept(tombstone),
-        .unknown(.broken), .mismatch, .refused(.full), .refused(.failed), .refused(.corrupt),
+        .unknown(.broken), .mismatch, .tooLate, .refused(.full), .refused(.failed), .refused(.corrupt),
     ]
 
     private let policy: Policy
@@ -284,6 +284,7 @@ struct AttemptModel {
             case .notKept(let tombstone): return .notKept(tombstone)
             case .unknown: return .problem(.outcomeUnknown)
             case .mismatch: return .problem(.keyReused)
+            case .tooLate: return .problem(.firstSentOutOfRange)
             case .inFlight, .tooManyWaiters: return .problem(.inProgress)
             case .refused(.corrupt): return .problem(.recordCorrupt)
             case .refused(let refusal) where policy.onStoreError == .reject:

@@ -127,6 +127,7 @@ final class DurableStore: VirtualStore {
         case .inFlight: reply(address, .inFlight)
         case .tooManyWaiters: reply(address, .tooManyWaiters)
         case .mismatch: reply(address, .mismatch)
+        case .tooLate: reply(address, .tooLate)
         case .unknown(let cause): reply(address, .unknown(cause))
         case .replay, .notKept: replay(machine.epoch, address)
         }
