@@ -27,6 +27,9 @@ import Testing
         Form(.keyMissing, "400 Bad Request", "http_request_error"),
         Form(.keyMalformed, "400 Bad Request", "http_request_error"),
         Form(.scopeMissing, "400 Bad Request", "http_request_error"),
+        Form(.accessTokenInvalid, "401 Unauthorized", "http_request_error"),
+        Form(.repeatabilityMalformed, "400 Bad Request", "http_request_error"),
+        Form(.firstSentOutOfRange, "412 Precondition Failed", "http_request_error"),
         Form(.keyReused, "422 Unprocessable Content", "http_request_error"),
         Form(.inProgress, "409 Conflict", "http_request_denied", retryAfter: 1),
         Form(.outcomeUnknown, "409 Conflict", "http_request_denied"),
@@ -73,8 +76,10 @@ import Testing
         let content =
             "{\"type\":\"urn:oncegate:problem:\(form.problem.rawValue)\",\"title\":\"\(form.problem.title)\","
             + "\"status\":\(form.problem.status)}"
-        var lines = [
-            "HTTP/1.1 \(form.statusLine)", "Content-Type: application/problem+json", "Cache-Control: no-store",
+        var lines = ["HTTP/1.1 \(form.statusLine)"]
+        if form.problem == .accessTokenInvalid { lines.append("WWW-Authenticate: Bearer error=\"invalid_token\"") }
+        lines += [
+            "Content-Type: application/problem+json", "Cache-Control: no-store",
             "Proxy-Status: oncegate;error=\(form.error)",
         ]
         if let seconds = form.retryAfter { lines.append("Retry-After: \(seconds)") }

@@ -22,7 +22,7 @@ package enum MetricFamilies {
             upstream(family)
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
-            .idempotencyNotRecorded:
+            .idempotencyNotRecorded, .idempotencyKeyChurn, .accessTokens, .accessTokenKeyReloads:
             idempotency(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
             .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
@@ -130,6 +130,18 @@ package enum MetricFamilies {
             histogram("oncegate_idempotency_record_size_bytes", sizes, [], "Octets of recorded answers.")
         case .idempotencyExpired:
             counter("oncegate_idempotency_expired_total", [], "Records whose retention has passed.", .callback)
+        case .idempotencyKeyChurn:
+            counter(
+                "oncegate_idempotency_key_churn_total", [.route],
+                "Requests executed within a second of an equal one of the same caller under another key.")
+        case .accessTokens:
+            counter(
+                "oncegate_access_tokens_total", [.route, .literal("result")],
+                "Access tokens that said who is calling, or why they did not.")
+        case .accessTokenKeyReloads:
+            counter(
+                "oncegate_access_token_key_reloads_total", [.literal("result")],
+                "Times the keys of token issuers were read again; after a failure the ones before stay.", .callback)
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
         }

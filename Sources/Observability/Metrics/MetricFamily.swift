@@ -28,6 +28,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyRecordSize
     case idempotencyExpired
     case idempotencyNotRecorded
+    case idempotencyKeyChurn
+    case accessTokens
+    case accessTokenKeyReloads
     case storeUp
     case storeOperations
     case storeOperationDuration

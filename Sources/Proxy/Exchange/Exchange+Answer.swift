@@ -60,7 +60,9 @@ extension Exchange {
     private func startRecording(_ status: UInt16) {
         owesAnswerStart = false
         run { $0.answerStarted(status: Int(status)) }
-        recording.isKept = attempt?.recordsAnswer == true
+        let rule = attempt?.answerRule
+        recording.rule = rule ?? .record
+        recording.isKept = rule == .record
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
@@ -79,7 +81,8 @@ extension Exchange {
         holdsAnswerHead = false
         let answer = AnswerHead(
             status: answerHead.status, framing: answerHead.framing, version: head.version, ends: ends)
-        let more = timeline.outcome == .unprotected ? WireText.unprotectedLine : []
+        var more = timeline.outcome == .unprotected ? WireText.unprotectedLine : []
+        if route?.addsFields == true, attempt != nil { appendAnswerLines(to: &more) }
         timeline.bytesToClient += UInt64(downstream.sendHead(answer, fieldLines: fieldLines, more: more))
     }
 

@@ -44,6 +44,8 @@ final class Exchange {
     var route: Route?
     /// The record, not the way through, decides: the body is collected, and the store asked.
     var isCovered = false
+    /// The route speaks of repeatability, and the request as well.
+    var isRepeatable = false
     var pending: PendingIdentity?
     var identity: RequestIdentity?
     /// Nil where the exchange passes through.
@@ -94,6 +96,9 @@ final class Exchange {
         guard let upstream else { return false }
         return sending == .streaming && upstream.queuedOctets < context.limits.outputHighWater
     }
+
+    /// The route's rules of idempotency are what is spoken about.
+    var isIdempotent: Bool { isCovered || timeline.outcome != nil || isRepeatable }
 
     var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
 
@@ -175,6 +180,7 @@ final class Exchange {
         bodyBytesReceived = 0
         route = nil
         isCovered = false
+        isRepeatable = false
         pending = nil
         identity = nil
         attempt = nil

@@ -21,6 +21,11 @@ final class Route {
     /// Whether `replay undelivered` needs to know about deliveries here.
     let tracksDelivery: Bool
     let allowsUpgrade: Bool
+    /// What the policy's options add to answers; nil where there are none.
+    let answerFields: AnswerFields?
+    let addsFields: Bool
+    /// Of requests that speak of repeatability; nil where the route does not. The token first.
+    let repeatabilityNames: [[UInt8]]?
     private let inFlight: InFlightCounter?
     let attemptPolicy: AttemptPolicy
     let identifier: Identifier
@@ -52,14 +57,25 @@ final class Route {
         allowsUpgrade = settings.allowsUpgrade
         self.inFlight = inFlight
         attemptPolicy = AttemptPolicy(policy)
-        identifier = try Identifier(route: settings.name, policy: policy)
+        identifier = try Identifier(route: settings.name, policy: policy, keys: settings.tokenKeys)
+        answerFields = AnswerFields(settings.policy)
+        addsFields = answerFields != nil
+        let repeatabilityNames = ["repeatability-request-id", "repeatability-first-sent", "repeatability-client-id"]
+            .map { Array($0.utf8) }
+        self.repeatabilityNames = policy.speaksRepeatability ? repeatabilityNames : nil
         markerName = settings.policy?.replayMarker.map { Array($0.utf8) }
         replayMarkerLine = settings.policy?.replayMarker.map { Array("\($0): true\r\n".utf8) }
-        keyNames = (settings.policy?.keySources ?? []).compactMap { source in
+        let keyNames = (settings.policy?.keySources ?? []).compactMap { source in
             if case .header(let name) = source { Array(name.lowercased().utf8) } else { nil }
         }
-        var names = keyNames
-        if case .header(let name)? = settings.policy?.scope { names.append(Array(name.lowercased().utf8)) }
+        // What wins stands first.
+        self.keyNames = (policy.speaksRepeatability ? repeatabilityNames.prefix(1) : []) + keyNames
+        var names = (policy.speaksRepeatability ? repeatabilityNames : []) + keyNames
+        switch settings.policy?.scope {
+        case .header(let name)?: names.append(Array(name.lowercased().utf8))
+        case .jwt(let scope)?: names.append(Array(scope.field.utf8))
+        case .standard?, .cookie?, .clientCertificate?, .none?, nil: break
+        }
         protectedNames = names
         let managed = [
             "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding",
@@ -93,8 +109,10 @@ final class Route {
     func dropManaged(_ fields: inout FieldSection, isCovered: Bool) {
         fields.drop(.idempotentReplayed)
         if let markerName { Route.drop(markerName, from: &fields) }
+        if let answerFields { answerFields.dropReserved(&fields) }
         guard isCovered, !keepsKey else { return }
         for name in keyNames { Route.drop(name, from: &fields) }
+        for name in repeatabilityNames ?? [] { Route.drop(name, from: &fields) }
     }
 
     static func drop(_ name: [UInt8], from fields: inout FieldSection) {
@@ -109,6 +127,7 @@ final class Route {
     func dropMarker(_ fields: inout FieldSection) {
         fields.drop(.idempotentReplayed)
         if let markerName { Route.drop(markerName, from: &fields) }
+        if let answerFields { answerFields.dropReserved(&fields) }
     }
 
     /// Appends the key under its other name, for `forward_key rename`.

@@ -226,6 +226,7 @@ final class SharedState: Sendable {
     let bodyMemory = Atomic<Int>(0)
     let isDraining = Atomic<Bool>(false)
     let deliveries = PendingDeliveries()
+    let keyChurn = KeyChurn()
     /// From the configuration, for the operator's view.
     let requestsInFlightMax = Atomic<Int>(.max)
 

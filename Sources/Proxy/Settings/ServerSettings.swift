@@ -217,6 +217,8 @@ package struct RouteSettings: Sendable {
     package var timeouts = UpstreamTimeouts()
     /// Nil = passes through.
     package var policy: Policy?
+    /// The issuer's keys, for `scope jwt`.
+    package var tokenKeys: JWTKeyRing?
 
     package init(name: String, host: String? = nil, pattern: Pattern, upstream: Int) {
         self.name = name

@@ -17,6 +17,7 @@ final class Assembly: Sendable {
     private let accessSink: LogSink?
     private let reloads = ReloadFigures()
     private let certificates = Certificates()
+    private let tokenKeys = TokenKeys()
 
     init(_ configuration: Configuration, inherited: [Int32]) throws(StartError) {
         self.configuration = configuration
@@ -25,7 +26,7 @@ final class Assembly: Sendable {
         self.log = log
         var settings = try ServerSettings(
             configuration, cores: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))),
-            certificates: certificates)
+            certificates: certificates, tokenKeys: tokenKeys)
         for (index, descriptor) in inherited.enumerated() where index < settings.listeners.count {
             settings.listeners[index].inheritedDescriptor = descriptor
         }
@@ -49,6 +50,7 @@ final class Assembly: Sendable {
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
         certificates.register(registry)
+        tokenKeys.register(registry)
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
@@ -164,8 +166,10 @@ final class Assembly: Sendable {
 
     /// What a reload cannot change is said, and stays as it was.
     func reload(_ next: Configuration) throws(StartError) {
-        let settings = try ServerSettings(next, cores: server.workers.count, certificates: certificates)
+        let settings = try ServerSettings(
+            next, cores: server.workers.count, certificates: certificates, tokenKeys: tokenKeys)
         certificates.reload(log)
+        tokenKeys.reload(log)
         try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
@@ -184,9 +188,10 @@ final class Assembly: Sendable {
         certificates.reload(log)
     }
 
-    /// Certificates that were renewed are used for the connections from here on.
-    func reloadChangedCertificates() {
+    /// Certificates that were renewed are used for the connections from here on, keys of issuers for the requests.
+    func reloadChangedFiles() {
         certificates.reloadChanged(log)
+        tokenKeys.reloadChanged(log)
     }
 
     private func noteRestartNeeded(_ directive: String) {
