@@ -34,13 +34,21 @@ import Testing
             return claims
         }
 
-        func token(_ key: String, _ algorithm: String, _ claims: [String: Any], header: [String: Any] = [:]) throws
-            -> String
-        {
-            let keys = [key: algorithm].filter { !$0.key.contains(":") && $0.key != "none" }
-            let token: [String: Any] = ["key": key, "claims": claims, "header": header]
-            let made = try run(["keys": keys, "tokens": ["t": token]])
-            return try #require(made["t"])
+        /// Tokens by one run, because a Python with cryptography takes its time to start.
+        func tokens(
+            keys: [String: String], set: [String]? = nil, _ wanted: [(key: String, claims: [String: Any])],
+            ids: [String?] = []
+        ) throws -> [String] {
+            var tokens: [String: Any] = [:]
+            for (number, token) in wanted.enumerated() {
+                var header: [String: Any] = [:]
+                if number < ids.count, let id = ids[number] { header["kid"] = id }
+                tokens["\(number)"] = ["key": token.key, "claims": token.claims, "header": header]
+            }
+            var specification: [String: Any] = ["keys": keys, "tokens": tokens]
+            if let set { specification["set"] = set }
+            let made = try run(specification)
+            return try wanted.indices.map { try #require(made["\($0)"]) }
         }
     }
 
@@ -58,7 +66,14 @@ import Testing
     func refreshed(algorithm: String) throws {
         let issuer = try Issuer()
         let key = algorithm == "HS256" ? "secret:\(Self.secret)" : "a"
-        _ = try issuer.token(key, algorithm, issuer.claims("warm"))
+        let others: [[String: Any]] = [
+            issuer.claims("till-2"), issuer.claims("till-1", ["iss": "https://other.test"]), issuer.claims(1),
+            issuer.claims("1"),
+        ]
+        let made = try issuer.tokens(
+            keys: algorithm == "HS256" ? [:] : ["a": algorithm],
+            ([issuer.claims("till-1"), issuer.claims("till-1")] + others).map { (key, $0) })
+        let tokens = Array(made[..<2])
         try Self.secret.write(toFile: "\(issuer.directory)/secret", atomically: true, encoding: .utf8)
         chmod("\(issuer.directory)/secret", 0o600)
         let material =
@@ -66,10 +81,6 @@ import Testing
         let pair = try Pair("scope jwt sub { key \(algorithm) \(material); }") {
             .answer(200, body: octets($0["Authorization"] ?? "-"))
         }
-        func token(_ subject: Any, _ more: [String: Any] = [:]) throws -> String {
-            try issuer.token(key, algorithm, issuer.claims(subject, more))
-        }
-        let tokens = [try token("till-1"), try token("till-1")]
         try #require(tokens[0] != tokens[1])
         let first = try pair.proxy.post(key: "K", bearer(tokens[0]))
         #expect(first.text == "Bearer \(tokens[0])")
@@ -77,11 +88,7 @@ import Testing
         // The scheme is written in any case.
         expectReplay(try pair.proxy.post(key: "K", [Field("Authorization", "bearer  \(tokens[1])")]), of: first)
         #expect(pair.upstream.executions == 1)
-        let others: [(Any, [String: Any])] = [
-            ("till-2", [:]), ("till-1", ["iss": "https://other.test"]), (1, [:]), ("1", [:]),
-        ]
-        for (number, other) in others.enumerated() {
-            let token = try token(other.0, other.1)
+        for (number, token) in made[2...].enumerated() {
             let answer = try pair.proxy.post(key: "K", bearer(token))
             #expect(answer.text == "Bearer \(token)")
             #expect(!answer.isReplay)
@@ -93,7 +100,16 @@ import Testing
     @Test("a token that says nothing: 401, the service untouched, and never a shared record")
     func refusals() throws {
         let issuer = try Issuer()
-        let good = try issuer.token("a", "RS256", issuer.claims("x"))
+        let made = try issuer.tokens(
+            keys: ["a": "RS256", "b": "RS256", "c": "ES256"],
+            [
+                ("a", issuer.claims("x")), ("a", issuer.claims("x", expiresIn: -10)),
+                ("a", issuer.claims("x", ["nbf": 4_000_000_000])),
+                ("a", issuer.claims("x", ["iss": "https://id.test.evil"])), ("a", issuer.claims("x", ["aud": "other"])),
+                ("b", issuer.claims("x")), ("none", issuer.claims("x")), ("raw:a.pem", issuer.claims("x")),
+                ("c", issuer.claims("x")),
+            ])
+        let good = made[0]
         let pair = try Pair(
             """
             scope jwt sub {
@@ -103,15 +119,9 @@ import Testing
         let parts = good.split(separator: ".").map(String.init)
         let flipped = parts[2].hasPrefix("A") ? "B" : "A"
         let bad: [(String, String)] = [
-            ("expired", try issuer.token("a", "RS256", issuer.claims("x", expiresIn: -10))),
-            ("not_yet_valid", try issuer.token("a", "RS256", issuer.claims("x", ["nbf": 4_000_000_000]))),
-            ("issuer", try issuer.token("a", "RS256", issuer.claims("x", ["iss": "https://id.test.evil"]))),
-            ("audience", try issuer.token("a", "RS256", issuer.claims("x", ["aud": "other"]))),
-            ("signature", try issuer.token("b", "RS256", issuer.claims("x"))),
-            ("signature", "\(parts[0]).\(parts[1]).\(flipped)\(parts[2].dropFirst())"),
-            ("algorithm", try issuer.token("none", "none", issuer.claims("x"))),
-            ("algorithm", try issuer.token("raw:a.pem", "HS256", issuer.claims("x"))),
-            ("algorithm", try issuer.token("c", "ES256", issuer.claims("x"))),
+            ("expired", made[1]), ("not_yet_valid", made[2]), ("issuer", made[3]), ("audience", made[4]),
+            ("signature", made[5]), ("signature", "\(parts[0]).\(parts[1]).\(flipped)\(parts[2].dropFirst())"),
+            ("algorithm", made[6]), ("algorithm", made[7]), ("algorithm", made[8]),
             ("malformed", "\(parts[0]).\(parts[1])"), ("malformed", "abc"), ("malformed", "\(good)="),
             ("malformed", "\(good) x"),
         ]
@@ -133,8 +143,9 @@ import Testing
     @Test("B16 scope jwt: no token, one in another scheme, two of them, or one without the claim: 400")
     func missing() throws {
         let issuer = try Issuer()
-        let good = try issuer.token("a", "ES256", issuer.claims("x"))
-        let other = try issuer.token("a", "ES256", issuer.claims("x", ["tenant": NSNull()]))
+        let made = try issuer.tokens(
+            keys: ["a": "ES256"], [("a", issuer.claims("x")), ("a", issuer.claims("x", ["tenant": NSNull()]))])
+        let (good, other) = (made[0], made[1])
         let pair = try Pair("scope jwt tenant { key ES256 \(issuer.directory)/a.pem; }")
         let requests: [[Field]] = [
             [], [Field("Authorization", "Basic dTpw")], [Field("Authorization", "Bearer")],
@@ -153,7 +164,8 @@ import Testing
     @Test("another field carries the token as it is, and Connection cannot take it away")
     func otherField() throws {
         let issuer = try Issuer()
-        let tokens = try (0..<2).map { _ in try issuer.token("a", "EdDSA", issuer.claims("x")) }
+        let tokens = try issuer.tokens(
+            keys: ["a": "EdDSA"], [("a", issuer.claims("x")), ("a", issuer.claims("x"))])
         let pair = try Pair("scope jwt sub { key EdDSA \(issuer.directory)/a.pem; header X-Access-Token; }")
         let first = try pair.proxy.post(key: "K", [Field("X-Access-Token", tokens[0])])
         expectAnswer(first)
@@ -174,34 +186,34 @@ import Testing
     func rotation() throws {
         let issuer = try Issuer()
         let keys = ["one": "RS256", "two": "ES256", "three": "EdDSA"]
-        try issuer.run(["keys": keys, "set": ["one", "two"]])
+        let made = try issuer.tokens(
+            keys: keys, set: ["one", "two"],
+            ["one", "two", "three", "one", "one"].map { ($0, issuer.claims("x")) },
+            ids: ["one", "two", "three", "four", "one"])
+        let (one, two, three, unknown, old) = (made[0], made[1], made[2], made[3], made[4])
         let pair = try Pair("scope jwt sub { jwks \(issuer.directory)/jwks.json; }")
-        func token(_ key: String, kid: String? = nil) throws -> String {
-            try issuer.token(key, keys[key]!, issuer.claims("x"), header: ["kid": kid ?? key])
-        }
         func post(_ token: String) throws -> Response { try pair.proxy.post(key: "K", bearer(token)) }
         func reloads(_ result: String) throws -> Double {
             try pair.proxy.metric("oncegate_access_token_key_reloads_total", ["result": result]) ?? 0
         }
-        let first = try post(token("one"))
+        let first = try post(one)
         expectAnswer(first)
-        expectReplay(try post(token("two")), of: first)
-        expectProblem(try post(token("three")), "access-token-invalid", status: 401)
-        expectProblem(try post(token("one", kid: "four")), "access-token-invalid", status: 401)
-        let old = try token("one")
+        expectReplay(try post(two), of: first)
+        expectProblem(try post(three), "access-token-invalid", status: 401)
+        expectProblem(try post(unknown), "access-token-invalid", status: 401)
         expectReplay(try post(old), of: first)
 
         // The issuer takes another key and drops the first: what was verified with it counts no more.
         try issuer.run(["keys": keys, "set": ["two", "three"]])
         try poll("the new set") { try reloads("success") >= 1 ? true : nil }
-        expectReplay(try post(token("three")), of: first)
+        expectReplay(try post(three), of: first)
         expectProblem(try post(old), "access-token-invalid", status: 401)
 
         for bad in ["{", #"{"keys":[]}"#, #"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#] {
             let failures = try reloads("failure")
             try bad.write(toFile: "\(issuer.directory)/jwks.json", atomically: true, encoding: .utf8)
             try poll("a set that is refused") { try reloads("failure") > failures ? true : nil }
-            expectReplay(try post(token("three")), of: first)
+            expectReplay(try post(three), of: first)
         }
         try pair.proxy.process.waitForError("the log says so") {
             $0.contains("keys of a token issuer refused") && $0.contains("jwks.json") ? true : nil
@@ -212,16 +224,17 @@ import Testing
     @Test("SIGHUP reads the keys again, and refuses a configuration whose keys are bad")
     func reload() throws {
         let issuer = try Issuer()
-        try issuer.run(["keys": ["a": "RS256", "b": "RS256"]])
+        let tokens = try issuer.tokens(
+            keys: ["a": "RS256", "b": "RS256"], [("a", issuer.claims("x")), ("b", issuer.claims("x"))])
         let pair = try Pair("scope jwt sub { key RS256 \(issuer.directory)/a.pem; }")
-        let first = try pair.proxy.post(key: "K", bearer(issuer.token("a", "RS256", issuer.claims("x"))))
+        let first = try pair.proxy.post(key: "K", bearer(tokens[0]))
         expectAnswer(first)
         let configuration = "\(pair.proxy.directory)/proxy.conf"
         let text = try String(contentsOfFile: configuration, encoding: .utf8)
         try text.replacingOccurrences(of: "a.pem", with: "b.pem")
             .write(toFile: configuration, atomically: true, encoding: .utf8)
         pair.proxy.kill(SIGHUP)
-        let other = try issuer.token("b", "RS256", issuer.claims("x"))
+        let other = tokens[1]
         try poll("the other key") {
             try pair.proxy.post(key: "K", bearer(other)).isReplay ? true : nil
         }

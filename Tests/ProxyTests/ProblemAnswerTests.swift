@@ -116,6 +116,18 @@ import Testing
         #expect((1...16).contains(problem.grpcStatus))
     }
 
+    @Test func grpcStatusesOfWhoIsCallingAndOfDates() {
+        #expect(Problem.accessTokenInvalid.grpcStatus == 16)
+        #expect(Problem.firstSentOutOfRange.grpcStatus == 9)
+        #expect(Problem.repeatabilityMalformed.grpcStatus == 3)
+    }
+
+    @Test func theChallengeHoldsNoQuotes() {
+        let text = write(ProblemAnswer(.accessTokenInvalid, detail: "a\"b\\c\r\nd\u{e9}"))
+        let challenge = "WWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"a b c  d  \"\r\n"
+        #expect(text.contains(challenge))
+    }
+
     @Test func aTombstoneTellsStatusSizeAndDigest() {
         let tombstone = Tombstone(status: 201, bodyBytes: 104_857_600, bodyDigest: Digest256(words: (1, 2, 3, 4)))
         let text = write(ProblemAnswer(tombstone))

@@ -173,7 +173,10 @@ extension Exchange {
         hasAnswerEnded = true
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)
-        if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines) }
+        if var trailers {
+            if let answerFields = route?.answerFields { answerFields.dropReserved(&trailers) }
+            HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines)
+        }
         if let upstream {
             self.upstream = nil
             upstream.detach(requestIsComplete: sending == .complete, hasLeftover: hasLeftover)

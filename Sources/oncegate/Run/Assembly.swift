@@ -171,6 +171,10 @@ final class Assembly: Sendable {
         certificates.reload(log)
         tokenKeys.reload(log)
         try server.reload(settings)
+        tokenKeys.keep(
+            for: next.routes.compactMap { route in
+                if case .jwt(let scope)? = route.policy?.scope { scope } else { nil }
+            })
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
         if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
@@ -225,17 +229,20 @@ final class Assembly: Sendable {
     private static func protection(of policy: Policy?) -> String {
         guard let policy else { return "passes through" }
         let methods = policy.methods.map { $0.joined(separator: " ") } ?? "every method but GET HEAD OPTIONS TRACE"
-        let keys = policy.keySources.map { source in
-            switch source {
-            case .header(let name): "header \(name)"
-            case .query(let name): "query \(name)"
-            case .cookie(let name): "cookie \(name)"
-            case .jsonPointer(let pointer): "json \(pointer)"
-            case .form(let name): "form \(name)"
-            case .xpath(let path): "xpath \(path)"
-            case .soapMessageID: "soap message-id"
+        let idOfRepeatability = policy.speaksRepeatability ? ["header repeatability-request-id"] : []
+        let keys =
+            idOfRepeatability
+            + policy.keySources.map { source in
+                switch source {
+                case .header(let name): "header \(name)"
+                case .query(let name): "query \(name)"
+                case .cookie(let name): "cookie \(name)"
+                case .jsonPointer(let pointer): "json \(pointer)"
+                case .form(let name): "form \(name)"
+                case .xpath(let path): "xpath \(path)"
+                case .soapMessageID: "soap message-id"
+                }
             }
-        }
         let missing =
             switch policy.onMissingKey {
             case .pass: "without key: passes"

@@ -41,6 +41,15 @@ final class TokenKeys: Sendable {
         return issuer.ring
     }
 
+    /// What no scope needs any more is not looked at again.
+    func keep(for scopes: [JWTScope]) {
+        state.withLock { state in
+            state.issuers.removeAll { !scopes.contains($0.scope) }
+            let paths = Set(state.issuers.flatMap(\.paths))
+            state.seen = state.seen.filter { paths.contains($0.key) }
+        }
+    }
+
     private func remember(_ paths: [String]) {
         state.withLock { state in
             for path in paths { state.seen[path] = FileIdentity(path) }
