@@ -139,7 +139,7 @@ import Testing
             certificate: { _ in [] }, authorities: { _ in [] },
             secret: { [.init(.key, "can be read by everybody (\($0))")] },
             publicKey: { algorithm, path in [.init(.key, "\(path) is no \(algorithm.rawValue) key")] },
-            keySet: { _ in [.init(.key, "is no JSON", isWarning: true)] })
+            keySet: { _, _ in [.init(.key, "is no JSON", isWarning: true)] })
         let text =
             "listen 127.0.0.1:1; store embedded { encryption { key file(\"k\"); } } upstream a { server http://a; }\n"
             + "route / { upstream a; idempotency { scope jwt sub { key ES256 /es; jwks /set; } } }"

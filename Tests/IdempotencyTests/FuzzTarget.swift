@@ -23,6 +23,9 @@ enum FuzzTarget {
         case 10: xpath(octets)
         case 11: multipart(octets)
         case 12: selected(octets)
+        case 13: accessToken(octets)
+        case 14: keySet(octets)
+        case 15: date(octets)
         default: request(octets)
         }
     }
@@ -137,6 +140,46 @@ enum FuzzTarget {
         let isOther = canonicaliser.absorb(
             body.span, boundary: type.boundary, subtype: type.subtype, selection: selection, into: &other)
         precondition(isMultipart == isOther, "selections change what multipart is")
+    }
+
+    private static let accessTokens: JWTVerifier = {
+        let keys = try? JWTVectors.keys(JWTVectors.rs256Key, JWTVectors.es256Key, JWTVectors.edDSAKey)
+        var scope = JWTScope(claim: "sub")
+        scope.leewayMilliseconds = 0
+        return JWTVerifier(scope, keys: JWTKeyRing((keys ?? []) + [TestTokens().key]))
+    }()
+
+    /// As it is; and as a header, a line end and claims, with a signature that fits.
+    private static func accessToken(_ octets: [UInt8]) {
+        var scratch = IdentityScratch()
+        _ = try? accessTokens.caller(of: octets.span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        let end = octets.firstIndex(of: 0x0A) ?? octets.endIndex
+        let token = TestTokens().token(Array(octets[end...].dropFirst()), header: Array(octets[..<end]))
+        let first = try? accessTokens.caller(
+            of: Array(token.utf8).span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        let again = try? accessTokens.caller(
+            of: Array(token.utf8).span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        precondition(first == again, "what was verified is someone else")
+        guard let caller = first ?? nil else { return }
+        precondition(caller.count >= 10, "a caller without a name")
+        let cut = Array(token.utf8.dropLast())
+        precondition(
+            (try? accessTokens.caller(of: cut.span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)) == nil,
+            "a token that was cut verifies")
+    }
+
+    private static func keySet(_ octets: [UInt8]) {
+        guard let keys = try? JWTKeyRing.keys(ofSet: octets, for: JWTScope.Algorithm.allCases) else { return }
+        precondition((1...JWTKeyRing.keysMax).contains(keys.count), "\(keys.count) keys")
+        for key in keys { _ = key.verifies([UInt8](repeating: 1, count: 64), over: octets) }
+    }
+
+    private static func date(_ octets: [UInt8]) {
+        guard let seconds = HTTPDate.seconds(octets.span), seconds > 0 else { return }
+        var text: [UInt8] = []
+        HTTPDate.append(seconds: seconds, to: &text)
+        let isLeapSecond = octets[23] == 0x36
+        precondition(text == octets || isLeapSecond, "a date has two texts")
     }
 
     /// Sealed: with a checksum that fits, so that what is behind it is reached.

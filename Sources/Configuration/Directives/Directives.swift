@@ -438,12 +438,13 @@ extension Directives {
             name: "repeatability", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
             defaultText: "off",
             help:
-                "OASIS Repeatable Requests 1.0: Repeatability-Request-ID is one more token, a Repeatability-First-Sent "
-                + "from before the retention is refused (412), answers carry Repeatability-Result.",
+                "OASIS Repeatable Requests 1.0: Repeatability-Request-ID is one more token, before all others; a "
+                + "Repeatability-First-Sent from before the retention is refused (412) where no record stands; "
+                + "answers carry Repeatability-Result.",
             example: "on"),
         Directive(
             name: "idempotency_expires", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
-            defaultText: "off", help: "Answers say in Idempotency-Expires until when they are replayed.",
+            defaultText: "off", help: "Answers say in Idempotency-Expires (an HTTP-date) until when they are replayed.",
             example: "on"),
         Directive(
             name: "expose_headers", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },

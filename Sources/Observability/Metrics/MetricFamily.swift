@@ -34,6 +34,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyProbes
     case idempotencyBackgroundProbes
     case webhookDeliveries
+    case idempotencyKeyChurn
+    case accessTokens
+    case accessTokenKeyReloads
     case storeUp
     case storeOperations
     case storeOperationDuration

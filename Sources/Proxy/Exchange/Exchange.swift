@@ -46,6 +46,8 @@ final class Exchange {
     var route: Route?
     /// The record, not the way through, decides: the body is collected, and the store asked.
     var isCovered = false
+    /// The route speaks of repeatability, and the request as well.
+    var isRepeatable = false
     var pending: PendingIdentity?
     var identity: RequestIdentity?
     /// Nil where the exchange passes through.
@@ -110,6 +112,9 @@ final class Exchange {
         guard let upstream else { return false }
         return sending == .streaming && body.spooled == nil && upstream.queuedOctets < context.limits.outputHighWater
     }
+
+    /// The route's rules of idempotency are what is spoken about.
+    var isIdempotent: Bool { isCovered || timeline.outcome != nil || isRepeatable }
 
     var connectTimeoutMilliseconds: UInt64 {
         let limit = route?.timeouts.connect ?? 3_000
@@ -213,6 +218,7 @@ final class Exchange {
         bodyBytesReceived = 0
         route = nil
         isCovered = false
+        isRepeatable = false
         pending = nil
         identity = nil
         attempt = nil
