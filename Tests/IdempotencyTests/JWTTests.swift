@@ -69,6 +69,20 @@ import Testing
         #expect(throws: JWTError.malformed) { try check(JWTVectors.edDSA, keys: [key]) }
     }
 
+    @Test("RFC 9864 names Ed25519 by itself; what it names otherwise is still nothing here")
+    func newNames() throws {
+        let key = JWTVectors.edDSAKey.replacing("{", with: #"{"alg":"Ed25519","#)
+        #expect(try JWTVectors.keys(key).count == 1)
+        let other = JWTVectors.edDSAKey.replacing("{", with: #"{"alg":"Ed448","#)
+        #expect(try JWTVectors.keys(JWTVectors.es256Key, other).count == 1)
+        let claims = TestTokens.encode(Array(#"{"sub":"a"}"#.utf8))
+        let keys = try JWTVectors.keys(key)
+        for (name, error) in [("Ed25519", JWTError.signature), ("Ed448", .algorithm), ("ed25519", .algorithm)] {
+            let header = TestTokens.encode(Array(#"{"alg":"\#(name)"}"#.utf8))
+            #expect(throws: error) { try check("\(header).\(claims).AAAA", keys: keys) }
+        }
+    }
+
     @Test("ES256: zeros, a signature in DER and one with r and s out of range are none")
     func signaturesOfNobody() throws {
         let key = try JWTVectors.keys(JWTVectors.es256Key)[0]

@@ -66,6 +66,13 @@ package struct JWTKey: Sendable {
     }
 }
 
+extension JWTScope.Algorithm {
+    /// As headers and keys name it. RFC 9864 calls EdDSA with Ed25519 by the curve alone.
+    init?(name: [UInt8]) {
+        self.init(rawValue: name.span.equals("Ed25519") ? "EdDSA" : String(decoding: name, as: UTF8.self))
+    }
+}
+
 /// What is wrong with a key or a file of keys: "its key …", "holds …".
 package struct JWTKeyError: Error, Equatable, CustomStringConvertible {
     package let description: String

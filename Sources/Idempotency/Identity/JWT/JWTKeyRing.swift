@@ -82,7 +82,7 @@ extension JWTKeyRing {
             return nil
         }
         guard let algorithm = algorithm(kind, members) else { return nil }
-        if let named = members.string("alg"), named != Array(algorithm.rawValue.utf8) { return nil }
+        if let named = members.string("alg"), JWTScope.Algorithm(name: named) != algorithm { return nil }
         let id = members.string("kid")
         switch algorithm {
         case .hs256:

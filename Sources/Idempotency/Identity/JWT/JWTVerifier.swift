@@ -111,9 +111,7 @@ package struct JWTVerifier: Sendable {
         else { throw .malformed }
         guard !header.contains("crit") else { throw .critical }
         guard let name = header.string("alg") else { throw .malformed }
-        guard let algorithm = JWTScope.Algorithm(rawValue: String(decoding: name, as: UTF8.self)) else {
-            throw .algorithm
-        }
+        guard let algorithm = JWTScope.Algorithm(name: name) else { throw .algorithm }
         // What costs nothing first: a flood of old tokens is not worth a signature each.
         try checkTimes(claims, now)
         try checkParties(claims)
