@@ -2,10 +2,11 @@
 package struct TransportLimits: Sendable, Equatable {
     /// Ready sockets taken from the kernel at once.
     package var eventsPerBatch = 512
-    /// How long the worker waits for more before it hands its queue back to Dispatch.
-    package var idlePollMilliseconds: Int32 = 1
-    /// How long the worker keeps its queue under load.
-    package var queueHoldMilliseconds: UInt64 = 20
+    /// How long the worker waits for more before it hands its queue back to Dispatch. A worker that is woken through
+    /// Dispatch pays for two more threads' turns, and may go on in another thread, with its own arena of the allocator.
+    package var idlePollMilliseconds: Int32 = 100
+    /// How long the worker keeps its queue under load. Who waits for the queue gets it after the batch all the same.
+    package var queueHoldMilliseconds: UInt64 = 1000
     /// Octets asked of one `recv`. At most this much may stay unconsumed in a channel that keeps reading.
     package var readBytes = 64 * 1024
     /// Reads of one channel in one batch; a channel with more waits for the next batch.
