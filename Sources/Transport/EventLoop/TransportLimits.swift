@@ -15,6 +15,10 @@ package struct TransportLimits: Sendable, Equatable {
     package var acceptsPerBatch = 64
     /// How long a listener rests after the process ran out of descriptors or memory.
     package var acceptRestMilliseconds: UInt64 = 100
+    /// How long a batch works on the handshakes of TLS clients, at least on one, before it serves the others again.
+    package var handshakeMicrosecondsPerBatch: UInt64 = 500
+    /// Clients with a handshake that waits for its turn; while there are so many, listeners for TLS accept nobody.
+    package var handshakesQueuedMax = 256
     /// Size of an output block, and how many free ones are kept.
     package var blockBytes = 16 * 1024
     package var blocksKeptMax = 256

@@ -38,6 +38,9 @@ package final class Worker: @unchecked Sendable {
     @exclusivity(unchecked) private var unfinished: [UInt64] = []
     @exclusivity(unchecked) private var dirty: [UInt64] = []
     @exclusivity(unchecked) private var dirtyNow: [UInt64] = []
+    /// Those of clients that wait for their turn, from `handshakesStart` on.
+    @exclusivity(unchecked) private var handshakes: [UInt64] = []
+    @exclusivity(unchecked) private var handshakesStart = 0
     private var hooks: [() -> Void] = []
     private var actions: [Int32: ScheduledAction] = [:]
     private var lastActionSerial: UInt64 = 0
@@ -184,6 +187,7 @@ package final class Worker: @unchecked Sendable {
             batch(count)
             let isIdle = count == 0 && patience == limits.idlePollMilliseconds && !hasWork
             guard isIdle || isQueueWanted || now >= turn || isStopped else { continue }
+            if isIdle || now >= turn { blocks.trim() }
             poller.armTimer(timers.nextCheck())
             if hasWork || isStopped { return wake() }
             // From here on posts wake the set, and with it the source.
@@ -203,7 +207,9 @@ package final class Worker: @unchecked Sendable {
         Transport.wake(eventDescriptor: wakeDescriptor)
     }
 
-    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty || owesBatch }
+    private var hasWork: Bool {
+        !requeued.isEmpty || !dirty.isEmpty || handshakesStart < handshakes.count || owesBatch
+    }
 
     private func refreshTime() {
         now = .current()
@@ -221,6 +227,7 @@ package final class Worker: @unchecked Sendable {
         for i in 0..<count { deliver(poller[i]) }
         expireTimers()
         runRequeued()
+        runHandshakes()
         finish()
     }
 
@@ -274,6 +281,26 @@ package final class Worker: @unchecked Sendable {
         }
     }
 
+    /// A handshake is hundreds of times the work of a request: a flood of them is worked off a little each batch, and
+    /// who is connected goes on being served in between.
+    private func runHandshakes() {
+        guard handshakesStart < handshakes.count else { return }
+        let end = Instant.current().adding(nanoseconds: limits.handshakeMicrosecondsPerBatch * 1000)
+        repeat {
+            let datum = handshakes[handshakesStart]
+            handshakesStart += 1
+            guard let channel = slab.channel(datum) else { continue }
+            channel._withUnsafeGuaranteedRef { $0.handshakeTurn() }
+        } while handshakesStart < handshakes.count && Instant.current() < end
+        if handshakesStart == handshakes.count {
+            handshakes.removeAll(keepingCapacity: handshakes.capacity <= 4096)
+            handshakesStart = 0
+        } else if handshakesStart >= 1024 {
+            handshakes.removeFirst(handshakesStart)
+            handshakesStart = 0
+        }
+    }
+
     /// Whether any channel was flushed.
     private func flushDirty() -> Bool {
         guard !dirty.isEmpty else { return false }
@@ -313,6 +340,14 @@ package final class Worker: @unchecked Sendable {
         debugAssertOnQueue()
         if isUnfinished { unfinished.append(datum) } else { requeued.append(datum) }
     }
+
+    /// Gives a channel a turn for its handshake when those before it have had theirs.
+    func queueHandshake(_ datum: UInt64) {
+        debugAssertOnQueue()
+        handshakes.append(datum)
+    }
+
+    var hasManyHandshakes: Bool { handshakes.count - handshakesStart >= limits.handshakesQueuedMax }
 
     func markDirty(_ datum: UInt64) {
         debugAssertOnQueue()
