@@ -23,7 +23,15 @@ extension FileInspection {
                 }
             },
             secret: { secretExposure(of: $0).map { [$0] } ?? [] },
-            publicKey: { _, path in unreadable(path) }, keySet: { path in unreadable(path) })
+            publicKey: { _, path in unreadable(path) }, keySet: { path in unreadable(path) },
+            ticketKeys: { path in
+                do throws(TLSError) {
+                    _ = try TicketKeyFile.read(path)
+                    return exposure(of: path).map { [$0] } ?? []
+                } catch {
+                    return [Finding(.key, error.problem, hint: error.hint)]
+                }
+            })
     }
 
     /// A secret that every user can read is none.
@@ -83,7 +91,7 @@ extension FileInspection {
     }
 
     /// A private key is for the proxy only.
-    private static func exposure(of path: String) -> Finding? {
+    static func exposure(of path: String) -> Finding? {
         guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
         let text = String(mode, radix: 8)
         return mode & S_IROTH != 0

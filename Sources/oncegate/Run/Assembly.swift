@@ -49,6 +49,7 @@ final class Assembly: Sendable {
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
         certificates.register(registry)
+        certificates.use(settings)
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
@@ -164,9 +165,15 @@ final class Assembly: Sendable {
 
     /// What a reload cannot change is said, and stays as it was.
     func reload(_ next: Configuration) throws(StartError) {
-        let settings = try ServerSettings(next, cores: server.workers.count, certificates: certificates)
+        do throws(StartError) {
+            let settings = try ServerSettings(next, cores: server.workers.count, certificates: certificates)
+            try server.reload(settings)
+            certificates.use(settings)
+        } catch {
+            certificates.forgetUnused()
+            throw error
+        }
         certificates.reload(log)
-        try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
         if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
