@@ -44,7 +44,9 @@ let package = Package(
             dependencies: ["Proxy", "HTTP", "Idempotency", "Observability", "Transport", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
         .testTarget(name: "SimulationTests", dependencies: ["Idempotency", "Stores", "TestSupport"]),
-        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "oncegate"], exclude: ["Clients"]),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Idempotency", "Stores", "TestSupport", "oncegate"],
+            exclude: ["Clients"]),
         .testTarget(name: "StyleTests", dependencies: ["oncegate"]),
     ],
     swiftLanguageModes: [.v6]

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
@@ -148,6 +149,14 @@ static inline long cl_socket_error(int descriptor) { return cl_option_get(descri
 static inline long cl_linger_reset(int descriptor) {
     struct linger linger = {1, 0};
     CL_RESULT(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+}
+// Who connected a UNIX socket, as the kernel saw it then: user id << 32 | process id.
+static inline long cl_peer_credentials(int descriptor) {
+    // struct ucred, which glibc declares under _GNU_SOURCE only.
+    struct { int32_t pid; uint32_t uid; uint32_t gid; } peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -(long)errno;
+    return (long)((uint64_t)(peer.uid & 0x7FFFFFFF) << 32 | (uint32_t)peer.pid);
 }
 static inline long cl_unacknowledged(int descriptor) {
     int count = 0;
@@ -292,6 +301,33 @@ static inline long cl_read_octet(int descriptor) {
 
 // The text is valid until the thread's next call.
 static inline const char *cl_error_text(int number) { return strerror(number); }
+
+// MARK: files
+
+// A file without a name, which nobody can give one. EOPNOTSUPP, EISDIR or ENOENT where the file system has none.
+static inline long cl_nameless_file(const char *directory) {
+    CL_RESULT(open(directory, __O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+}
+
+// A file whose name is gone before this returns. `pattern` ends in XXXXXX.
+static inline long cl_unlinked_file(char *pattern) {
+    int descriptor = mkstemp(pattern);
+    if (descriptor < 0) return -(long)errno;
+    if (unlink(pattern) < 0 || fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0) {
+        long error = -(long)errno;
+        close(descriptor);
+        return error;
+    }
+    return descriptor;
+}
+
+static inline long cl_write_at(int descriptor, const void *bytes, size_t count, off_t offset) {
+    CL_RESULT(pwrite(descriptor, bytes, count, offset));
+}
+static inline long cl_read_at(int descriptor, void *bytes, size_t count, off_t offset) {
+    CL_RESULT(pread(descriptor, bytes, count, offset));
+}
+static inline long cl_make_directory(const char *path) { CL_RESULT(mkdir(path, 0700)); }
 
 #undef CL_RESULT
 #endif

@@ -12,6 +12,7 @@ package enum Problem: String, Sendable, CaseIterable {
     case storeUnavailable = "store-unavailable"
     case storeFull = "store-full"
     case recordCorrupt = "record-corrupt"
+    case spoolUnavailable = "spool-unavailable"
 
     // Of the upstream.
     case notSent = "not-sent"
@@ -50,7 +51,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .fieldsTooLarge: 431
         case .notImplemented: 501
         case .notSent, .upstreamBroken, .loopDetected: 502
-        case .storeUnavailable, .storeFull, .recordCorrupt, .noUpstream, .overloaded, .draining: 503
+        case .storeUnavailable, .storeFull, .recordCorrupt, .spoolUnavailable, .noUpstream, .overloaded, .draining: 503
         case .upstreamTimedOut: 504
         case .versionNotSupported: 505
         }
@@ -69,6 +70,7 @@ package enum Problem: String, Sendable, CaseIterable {
         case .storeUnavailable: "Records cannot be written at the moment."
         case .storeFull: "The record store is full."
         case .recordCorrupt: "The record of this request cannot be read."
+        case .spoolUnavailable: "The request's content cannot be kept at the moment."
         case .notSent: "The service could not be reached; the request was not sent."
         case .upstreamTimedOut: "The service did not answer in time."
         case .upstreamBroken: "The service's answer was broken off or malformed."

@@ -12,6 +12,7 @@ struct OncegateCommand: ParsableCommand {
             FormatCommand.self,
             ConfigCommand.self,
             RecordsCommand.self,
+            ReportCommand.self,
             HealthcheckCommand.self,
             VersionCommand.self,
         ]

@@ -712,9 +712,9 @@ extension Golden {
             1 error
             """),
         Golden(
-            "bodyLimitAboveMemory",
+            "bodyLimitAboveSpool",
             """
-            listen 127.0.0.1:8080;
+            listen 127.0.0.1:8080; spool_limit 256MiB;
             upstream a { server http://a:80; }
             route /v1 {
                 upstream a;
@@ -725,7 +725,7 @@ extension Golden {
 
             """,
             """
-            proxy.conf:6:28: warning: 'request_body_limit' is larger than 'body_memory'
+            proxy.conf:6:28: warning: 'request_body_limit' is larger than 'spool_limit'
                 6 |         request_body_limit 512MiB;
                   |                            ^~~~~~ such a request never fits
             1 warning

@@ -67,6 +67,7 @@ import Testing
             via off;
             drain_delay 0; drain_timeout 1m;
             max_connections 10; max_requests_in_flight 5; body_memory 16MiB;
+            spool_path /spool; spool_limit 2MiB; spool_threshold 8KiB;
             request_header_timeout 1s; request_body_idle off; request_body_timeout 2s; keepalive_timeout 3s;
             response_write_idle 4s;
             upstream a { server http://a; }
@@ -93,6 +94,9 @@ import Testing
         #expect(model.drain.delayMilliseconds == 0 && model.drain.timeoutMilliseconds == 60_000)
         #expect(model.limits.connectionsMax == 10 && model.limits.requestsInFlightMax == 5)
         #expect(model.limits.bodyMemoryBytesMax == 16 << 20)
+        #expect(model.spool.place == .directory("/spool"))
+        #expect(model.spool.bytesMax == 2 << 20)
+        #expect(model.spool.thresholdBytes == 8 << 10)
         #expect(model.timeouts.requestHeaderMilliseconds == 1000)
         #expect(model.timeouts.requestBodyIdleMilliseconds == nil)
         #expect(model.timeouts.requestBodyMilliseconds == 2000)

@@ -233,6 +233,25 @@ private struct GRPCResult: Decodable, Equatable {
         #expect(try line.proxy.records().isEmpty)
     }
 
+    @Test("B76 large messages go through spool files: a unary one is covered, a stream passes whole and in order")
+    func spooled() throws {
+        let line = try Line(top: "spool_threshold 4KiB;")
+        let text = String(repeating: "m", count: 25_000)
+        let unary = GRPCCall.unary(text, key: "K")
+        let results = try line.call(unary, unary)
+        #expect(results.map(\.code) == ["OK", "OK"])
+        #expect(results.map(\.isReplay) == [false, true])
+        #expect(results[0].messages == ["echo \(text)"])
+        let streams = try line.call(
+            GRPCCall(method: "ClientStream", messages: [text, "b", "c"]),
+            GRPCCall(method: "Both", messages: [text, text, "c"], gap: 0.1))
+        #expect(streams.map(\.code) == ["OK", "OK"])
+        #expect(streams[0].messages == ["\(text),b,c"])
+        #expect(streams[1].messages == ["echo \(text)", "echo \(text)", "echo c"])
+        #expect(line.server.executions.count == 5)
+        #expect(try line.proxy.metric("oncegate_spool_files") == 0)
+    }
+
     @Test("B76 a large message is replayed whole")
     func large() throws {
         let line = try Line()

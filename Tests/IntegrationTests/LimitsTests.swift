@@ -184,7 +184,7 @@ import Testing
 
     @Test("P6 body_memory bounds the bodies that wait: the excess gets 503, nothing leaks")
     func bodyMemory() throws {
-        let pair = try pair("body_memory 1MiB;")
+        let pair = try pair("body_memory 1MiB; spool_path off;")
         let body = [UInt8](repeating: 1, count: 700_000)
         let requests = (0..<6).map { Request.post(key: "K\($0)").withBody(body) }
         let clients = try requests.map { request in

@@ -50,6 +50,15 @@ package final class HTTP2Client: Sendable {
         return answer.stream ?? 0
     }
 
+    /// HEADERS and RST_STREAM in one segment.
+    package func openAndReset(_ fields: [Field], _ code: HTTP2Code = .cancel) throws {
+        _ = try run("open") { command in
+            command.fields = fields.map { [$0.name, $0.value] }
+            command.end = false
+            command.code = code.rawValue
+        }
+    }
+
     /// Sends the request as far as windows let it, and gives its stream.
     package func start(_ request: Request, until deadline: Deadline = .standard) throws -> Int {
         var trailers: [Field] = []
@@ -110,6 +119,16 @@ package final class HTTP2Client: Sendable {
         _ = try run("grant")
     }
 
+    /// WINDOW_UPDATE for one stream, or for the connection.
+    package func openWindow(of stream: Int? = nil, by count: Int) throws {
+        _ = try run("open_window", stream: stream) { $0.count = count }
+    }
+
+    /// Waits until the proxy has handled everything that was sent.
+    package func ping() throws {
+        _ = try run("ping")
+    }
+
     package func send(_ request: Request, until deadline: Deadline = .standard) throws -> Response {
         try response(on: start(request, until: deadline), until: deadline)
     }
@@ -125,9 +144,9 @@ package final class HTTP2Client: Sendable {
         HTTP2Ending(try run("closed", until: deadline))
     }
 
-    /// Waits for a GOAWAY or the end.
-    package func waitForGoAway(until deadline: Deadline = .standard) throws -> HTTP2Ending {
-        HTTP2Ending(try run("goaway_received", until: deadline))
+    /// Waits for a GOAWAY, if `last` is given for one that names no higher stream, or the end.
+    package func waitForGoAway(last: Int? = nil, until deadline: Deadline = .standard) throws -> HTTP2Ending {
+        HTTP2Ending(try run("goaway_received", until: deadline) { $0.last = last })
     }
 
     /// SETTINGS of the proxy by their numbers, and the window it gives the connection.

@@ -146,6 +146,12 @@ extension HTTP2Reply.Step {
 
     package static func wait(_ latch: Latch) -> Self { step("latch") { $0.awaited = latch } }
 
+    /// Opens the latch.
+    package static func reach(_ latch: Latch) -> Self { step("reach") { $0.awaited = latch } }
+
+    /// Until the proxy has handled everything that was sent so far: it has answered a PING.
+    package static let ping = Self("ping")
+
     /// Until the connection ends.
     package static let never = Self("never")
     /// With close_notify under TLS.

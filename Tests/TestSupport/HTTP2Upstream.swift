@@ -71,6 +71,7 @@ package final class HTTP2Upstream: Sendable {
         case "connection": state.with { $0.agreements.append(message.agreement ?? Peer.Message.Agreement()) }
         case "refused": state.with { $0.refusedStreams += 1 }
         case "lost": state.with { $0.lostConnections += 1 }
+        case "reached": peer.latch(message.latch ?? 0)?.open()
         case "failed": state.with { $0.failures.append(message.error ?? "") }
         default: break
         }
@@ -178,6 +179,22 @@ package final class HTTP2Upstream: Sendable {
     /// Gives the window back that was held with `acknowledges: false`, and from here on.
     package func grantWindow() throws {
         try peer.run(Peer.Command("upstream.grant", handle: handle))
+    }
+
+    /// Reads nothing from any connection until `resumeReading`.
+    package func pauseReading() throws {
+        try peer.run(Peer.Command("upstream.pause", handle: handle))
+    }
+
+    package func resumeReading() throws {
+        try peer.run(Peer.Command("upstream.resume", handle: handle))
+    }
+
+    /// Waits until so many answers of one connection are held up by a window that is shut.
+    package func waitForStalledStreams(_ count: Int) throws {
+        var command = Peer.Command("upstream.stalled", handle: handle)
+        command.count = count
+        try peer.run(command)
     }
 
     package func goAway(last: Int, _ code: HTTP2Code = .noError) throws {

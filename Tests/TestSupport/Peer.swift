@@ -14,7 +14,7 @@ package final class Peer: Sendable {
 
         package var id: Int?
         package var event, error, body, head, failure: String?
-        package var handle, port, exchange, connection, stream, status, reset, code, last, window, octets: Int?
+        package var handle, port, exchange, connection, stream, status, reset, code, last, window, octets, latch: Int?
         package var fields, trailers: [[String]]?
         package var interim: [[[String]]]?
         package var goaway: [Int]?
@@ -47,6 +47,7 @@ package final class Peer: Sendable {
         /// Events of handles whose listener is not there yet.
         var early: [Message] = []
         var latches: [ObjectIdentifier: Int] = [:]
+        var latchesByNumber: [Int: Latch] = [:]
         var count = 0
         var isOver = false
     }
@@ -142,12 +143,18 @@ package final class Peer: Sendable {
         early.forEach(listener)
     }
 
+    /// The latch that has this number over there.
+    func latch(_ number: Int) -> Latch? {
+        state.with { $0.latchesByNumber[number] }
+    }
+
     /// The number of a latch over there, which opens when this one does.
     func number(of latch: Latch) -> Int {
         let (number, isNew) = state.with { state in
             if let known = state.latches[ObjectIdentifier(latch)] { return (known, false) }
             let number = state.latches.count + 1
             state.latches[ObjectIdentifier(latch)] = number
+            state.latchesByNumber[number] = latch
             return (number, true)
         }
         if isNew {

@@ -218,6 +218,18 @@ package final class ProxyProcess: Sendable {
         process.kill(signal)
     }
 
+    /// SIGSTOP, and no thread runs any more. `kill(SIGCONT)` goes on.
+    package func stop() throws {
+        kill(SIGSTOP)
+        let tasks = "/proc/\(process.processIdentifier)/task"
+        try poll("the proxy stops") {
+            try FileManager.default.contentsOfDirectory(atPath: tasks).allSatisfy { task in
+                let stat = try String(contentsOfFile: "\(tasks)/\(task)/stat", encoding: .utf8)
+                return stat[stat.lastIndex(of: ")")!...].dropFirst(2).hasPrefix("T")
+            } ? true : nil
+        }
+    }
+
     @discardableResult
     package func waitForExit(until deadline: Deadline = .standard) throws -> Subprocess.Ending {
         try process.waitForExit(until: deadline)

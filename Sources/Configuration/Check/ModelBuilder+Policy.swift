@@ -237,6 +237,11 @@ extension ModelBuilder {
             log.note(
                 mode.place(0), "'mode observe' protects nothing: every request is forwarded",
                 hint: "`oncegate report` shows what 'mode enforce' would have done")
+            if case .memory = configuration.store {
+                log.warning(
+                    mode.place(0), "'mode observe' with 'store memory' leaves nothing for `oncegate report`",
+                    hint: "the metrics count repeats all the same; 'store embedded' keeps what the report reads")
+            }
         }
         if policy.speaksRepeatability, policy.keySources.contains(.header("repeatability-request-id")),
             let given = block.given("repeatability")
@@ -251,12 +256,7 @@ extension ModelBuilder {
                 scope.place(0), "'scope client_cert', and no listener asks clients for a certificate",
                 hint: "every request is refused; add 'client_certificate required FILE;' to a listener's 'tls'")
         }
-        if let limit = block.given("request_body_limit"),
-            UInt64(policy.requestBodyBytesMax) > configuration.limits.bodyMemoryBytesMax
-        {
-            log.warning(
-                limit.place(0), "'request_body_limit' is larger than 'body_memory'", hint: "such a request never fits")
-        }
+        checkBodyLimit(policy, block)
         let missing = block.given("on_missing_key")
         guard policy.onMissingKey == .hash, let missing else {
             if let hash = block.given("hash")?.block { checkUnusedChoices(hash, block) }
@@ -270,6 +270,33 @@ extension ModelBuilder {
         }
         guard let hash = statement.block else { return }
         checkChoices(hash, statement)
+    }
+
+    private mutating func checkBodyLimit(_ policy: Policy, _ block: CheckedBlock) {
+        guard let limit = block.given("request_body_limit") else { return }
+        let isSpooled = configuration.spool.place != .off
+        let room = isSpooled ? configuration.spool.bytesMax : configuration.limits.bodyMemoryBytesMax
+        if UInt64(policy.requestBodyBytesMax) > room {
+            log.warning(
+                limit.place(0), "'request_body_limit' is larger than '\(isSpooled ? "spool_limit" : "body_memory")'",
+                hint: "such a request never fits")
+        }
+        guard policy.requestBodyBytesMax > Identifier.canonicalBodyBytesMax else { return }
+        let hasKeyInBody = policy.keySources.contains { source in
+            switch source {
+            case .jsonPointer, .form, .xpath, .soapMessageID: true
+            case .header, .query, .cookie: false
+            }
+        }
+        if hasKeyInBody {
+            log.warning(
+                limit.place(0), "a key is looked for in bodies of at most 8MiB; a larger one is answered 413",
+                hint: "let the key stand in a header, or leave the limit at 8MiB")
+        } else if let hash = policy.hash, ![.raw, .none].contains(hash.body) {
+            log.note(
+                limit.place(0), "bodies larger than 8MiB are compared octet by octet, not in their canonical form",
+                hint: "see docs/canonical-forms.md")
+        }
     }
 
     /// A hash that identifies requests: `window` and `replay` are the operator's to choose, as a hash cannot tell a

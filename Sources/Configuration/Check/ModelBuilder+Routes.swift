@@ -23,14 +23,17 @@ extension ModelBuilder {
                 route.requestsInFlightMax = Int(number)
             }
             let idempotency = block.indices("idempotency").first { !block.statements[$0].values.isOff }
-            route.timeouts = timeouts(&block, isCovered: idempotency != nil)
-            route.allowsUpgrade = allowsUpgrade(&block, isCovered: idempotency != nil)
+            // What is only observed passes as on a route without idempotency.
+            let isCovered = idempotency.map { block.statements[$0].block?.text("mode") != "observe" } ?? false
+            route.timeouts = timeouts(&block, isCovered: isCovered)
+            route.allowsUpgrade = allowsUpgrade(&block, isCovered: isCovered)
             if let idempotency, var inner = block.statements[idempotency].block {
-                checkTimes(of: inner, block, route)
+                if isCovered { checkTimes(of: inner, block, route) }
                 let errorsBefore = log.errorCount
                 let policy = policy(&inner)
                 if log.errorCount == errorsBefore { checkIdentity(by: policy, inner) }
                 route.policy = policy
+                route.observed = observed(policy, inner, route: route.name)
                 block.replaceBlock(of: idempotency, by: inner)
             }
             top.replaceBlock(of: index, by: block)

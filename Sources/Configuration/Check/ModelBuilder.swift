@@ -33,6 +33,7 @@ struct ModelBuilder {
         configuration.limits.connectionsMax = top.integer("max_connections")
         configuration.limits.requestsInFlightMax = top.integer("max_requests_in_flight")
         configuration.limits.bodyMemoryBytesMax = top.size("body_memory")
+        buildSpool()
         buildUpstreams()
         buildRoutes()
     }
@@ -93,9 +94,20 @@ struct ModelBuilder {
         var store = Configuration.EmbeddedStore()
         store.directory = settings.text("path") ?? store.directory
         store.bytesMax = settings.size("max_size")
+        store.observationsBytesMax = settings.size("observations")
         store.commitDelayMilliseconds = settings.duration("commit_delay")
         if let encryption = settings.given("encryption")?.block { store.keyRing = keyRing(encryption) }
         configuration.store = .embedded(store)
+    }
+
+    private mutating func buildSpool() {
+        if top.values("spool_path").isOff {
+            configuration.spool.place = .off
+        } else if let path = top.text("spool_path") {
+            configuration.spool.place = .directory(path)
+        }
+        configuration.spool.thresholdBytes = top.size("spool_threshold")
+        configuration.spool.bytesMax = top.size("spool_limit")
     }
 
     private mutating func buildAdmin() {

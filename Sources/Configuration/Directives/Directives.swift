@@ -1,6 +1,7 @@
 /// The table. To add a directive: one entry here, one field in the model, one line where the model is built.
 enum Directives {
-    static let all: [Directive] = general + downstream + tls + upstreams + routes + idempotency + hash + jwt + probe
+    static let all: [Directive] =
+        general + spool + downstream + tls + upstreams + routes + idempotency + hash + jwt + probe
 
     static func named(_ name: String, in block: BlockKind) -> Directive? {
         byBlock[block]?[name]
@@ -103,6 +104,13 @@ extension Directives {
             defaultText: "16GiB", isReloadable: false,
             help: "Room for records; when it is used up claims are refused (503), nothing live is dropped.",
             example: "4GiB"),
+        Directive(
+            name: "observations", blocks: [.storeEmbedded], forms: [.of(.value(.size(1 << 20...64 << 30)))],
+            defaultText: "256MiB", isReloadable: false,
+            help:
+                "Room for what routes with 'mode observe' leave for `oncegate report`, some 100 octets a request; the "
+                + "oldest makes room.",
+            example: "1GiB"),
         Directive(
             name: "commit_delay", blocks: [.storeEmbedded], forms: [.of(.value(.duration(0...1000)))],
             defaultText: "0ms",

@@ -18,6 +18,7 @@ package struct Configuration: Sendable, Equatable {
     package var routes: [Route] = []
     package var timeouts = DownstreamTimeouts()
     package var limits = Limits()
+    package var spool = Spool()
     package var log = Log()
     /// The peers whose `X-Forwarded-*` and `X-Request-ID` are believed.
     package var trustedProxies: [AddressBlock] = []
@@ -72,6 +73,8 @@ extension Configuration {
         package var bytesMax: UInt64 = 16 << 30
         /// How long a commit waits for company; 0 = commit at once what is waiting.
         package var commitDelayMilliseconds: UInt64 = 0
+        /// Room for what routes with `mode observe` leave for the report.
+        package var observationsBytesMax: UInt64 = 256 << 20
         /// Recorded answers are sealed with it; nil = stored as they are.
         package var keyRing: KeyRing?
 
@@ -97,6 +100,25 @@ extension Configuration {
         package var requestsInFlightMax = 16_384
         /// The budget of all bodies held in memory.
         package var bodyMemoryBytesMax: UInt64 = 256 << 20
+
+        package init() {}
+    }
+
+    /// Where large bodies of covered requests are kept while they are needed.
+    package struct Spool: Sendable, Equatable {
+        package enum Place: Sendable, Equatable {
+            /// Beside the store, or where temporary files go.
+            case standard
+            case directory(String)
+            /// Bodies stay in memory.
+            case off
+        }
+
+        package var place = Place.standard
+        /// Of one body, in memory.
+        package var thresholdBytes: UInt64 = 256 << 10
+        /// Of all files.
+        package var bytesMax: UInt64 = 1 << 30
 
         package init() {}
     }

@@ -49,6 +49,8 @@ extension Configuration {
         package var timeouts = Timeouts()
         /// Nil = everything passes through.
         package var policy: Policy?
+        /// What the report of a route with `mode observe` is to know of it.
+        package var observed: ObservedRoute?
 
         package init(name: String, host: String? = nil, match: Match, upstream: Int) {
             self.name = name

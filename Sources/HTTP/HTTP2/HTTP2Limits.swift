@@ -34,4 +34,8 @@ package struct HTTP2Limits: Sendable, Equatable {
     package var drainedBytes: Int = 32 << 10
 
     package init() {}
+
+    /// What the C library takes for `streamsMax`. It ends the connection of a peer that has acknowledged the limit and
+    /// opens one stream too many; the session itself refuses such streams, as many as the peer's resets allow.
+    var streamsFence: UInt32 { UInt32(clamping: UInt64(streamsMax) + UInt64(resetBurst)) }
 }

@@ -1,5 +1,18 @@
 /// What the caller's wishes do to the streams; the library is told by the driver.
 extension HTTP2SessionState {
+    /// Puts the streams that are allowed into the SETTINGS that begin there in `output`.
+    mutating func announceLimit(in start: Int) {
+        hasAnnouncedLimit = true
+        let (settings, concurrentStreams): (UInt8, UInt8) = (0x4, 0x3)
+        guard output.count >= start + 9, output[start + 3] == settings else { return }
+        for entry in stride(from: start + 9, to: output.count - 5, by: 6) where output[entry] == 0 {
+            guard output[entry + 1] == concurrentStreams else { continue }
+            for octet in 0..<4 {
+                output[entry + 2 + octet] = UInt8(truncatingIfNeeded: limits.streamsMax >> UInt32(8 * (3 - octet)))
+            }
+        }
+    }
+
     enum ResponseStep {
         /// The stream is gone, or has a head.
         case nothing
@@ -102,6 +115,8 @@ extension HTTP2SessionState {
         return returned
     }
 
+    /// Inlined, or the whole state is copied for it.
+    @inline(__always)
     func queuedOctets(_ id: HTTP2StreamID) -> Int {
         guard let slot = table.slot(of: id) else { return 0 }
         return table.slots[slot].outbound.count

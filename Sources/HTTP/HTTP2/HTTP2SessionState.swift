@@ -46,11 +46,14 @@ struct HTTP2SessionState {
     private(set) var goAwayReceived: HTTP2StreamID?
     private(set) var hasPeerSettings = false
     private(set) var areSettingsAcknowledged = false
+    /// The first SETTINGS say what the session allows (see `HTTP2Limits.streamsFence`). A client's allow no streams.
+    var hasAnnouncedLimit: Bool
 
     init(role: HTTP2Session.Role, limits: HTTP2Limits) {
         self.role = role
         self.limits = limits
         meter = FrameMeter(role: role, limits: limits)
+        hasAnnouncedLimit = role == .client
     }
 
     mutating func clearEvents() {
@@ -64,7 +67,11 @@ struct HTTP2SessionState {
 
     mutating func headersBegan(_ id: HTTP2StreamID, isRequest: Bool) {
         if isRequest {
-            if table.slot(of: id) == nil { _ = table.insert(id) }
+            if table.slot(of: id) == nil {
+                let isTooMany = table.count >= Int(limits.streamsMax)
+                let slot = table.insert(id)
+                table.slots[slot].isDiscarding = isTooMany
+            }
             requestInProgress.reset()
             block.begin(.request, limits: limits)
             return
@@ -100,6 +107,8 @@ struct HTTP2SessionState {
     private mutating func requestReceived(_ slot: Int, ends: Bool) {
         block.finish(&requestInProgress, ends: ends)
         let id = table.slots[slot].id
+        // RFC 9113 §5.1.2: one stream too many. Its head had to be read for the sake of the table.
+        guard !table.slots[slot].isDiscarding else { return pendingResets.append((id, .refusedStream)) }
         if let fault = block.fault { return fail(slot, fault) }
         meter.headReceived()
         table.slots[slot].isAnnounced = true

@@ -71,7 +71,7 @@ extension Nghttp2Session {
         ]
         switch role {
         case .server:
-            entries.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streamsMax))
+            entries.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streamsFence))
             // Without the priority tree of RFC 7540 there is nothing to churn (RFC 9113 §5.3.2, RFC 9218 §2.1).
             entries.append(entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1))
         case .client:
@@ -116,6 +116,7 @@ extension Nghttp2Session {
         guard count > 0, let start = unsafe start else { return .nothing }
         let frame = unsafe UnsafeBufferPointer(start: start, count: count)
         unsafe box.state.output.append(contentsOf: frame)
+        if !box.state.hasAnnouncedLimit { box.state.announceLimit(in: box.state.output.count - count) }
         return .some
     }
 

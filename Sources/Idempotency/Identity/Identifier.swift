@@ -16,6 +16,10 @@ package final class Identifier: Sendable {
     /// Changes with every change of what is hashed, so that records of two forms never meet.
     static let formatVersion: UInt32 = 1
 
+    /// Up to this size a body is brought into its rule's canonical form; a larger one counts octet by octet. By size
+    /// alone, so that equal requests are always taken in the same form. Also the most in which a key is looked for.
+    package static let canonicalBodyBytesMax = 8 << 20
+
     package let route: String
     package let policy: Policy
     @usableFromInline
@@ -29,9 +33,13 @@ package final class Identifier: Sendable {
     let contentEncodingSlot: Int
     /// With `body soap`.
     let soapAction: SOAPAction?
+    /// With `on_unknown probe`.
+    package let probe: ProbePlan?
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
+    /// Nothing is refused: what has no key, or no valid one, is identified all the same.
+    let isObserving: Bool
     private let keyPrefix: SHA256
     private let fingerprintPrefix: SHA256
 
@@ -80,8 +88,14 @@ package final class Identifier: Sendable {
         query = QueryRule(policy.hash)
         body = try BodyRule(policy.hash, namespaces: policy.xmlNamespaces)
         soapAction = body.isSOAP ? try SOAPAction(wanted: &wanted) : nil
+        if case .probe(let rule) = policy.onUnknown {
+            probe = try ProbePlan(rule, namespaces: policy.xmlNamespaces)
+        } else {
+            probe = nil
+        }
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
+        isObserving = policy.mode == .observe
         keyPrefix = Self.keyPrefix(route: route)
         var fingerprintPrefix = SHA256()
         fingerprintPrefix.update(integer: Self.formatVersion)
@@ -94,8 +108,6 @@ package final class Identifier: Sendable {
     /// What the policy asks for and nobody does yet: nothing is silently ignored.
     private static func unsupported(_ policy: Policy) -> String? {
         // TODO(#4): each goes with its implementation.
-        if policy.mode == .observe { return "'mode observe'" }
-        if case .probe = policy.onUnknown { return "'on_unknown probe'" }
         if policy.speaksRepeatability { return "'repeatability on'" }
         if policy.sendsExpiry { return "'idempotency_expires on'" }
         return policy.exposesFields ? "'expose_headers on'" : nil
@@ -138,11 +150,13 @@ package final class Identifier: Sendable {
         let key: PendingIdentity.Key
         switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
         case .absent where policy.onMissingKey == .hash: key = .fingerprint
+        case .absent where isObserving: key = .absent
+        case .malformed where isObserving: key = .malformed
         case .absent: return .missingKey
         case .malformed: return .malformedKey
         case .found(let found): key = found
         }
-        if caller == .missing {
+        if caller == .missing, !isObserving {
             // A token in the body may still be absent, and the request then not covered: its scope does not matter.
             guard case .inBody = key, policy.onMissingKey != .hash else { return .missingScope }
         }
@@ -199,6 +213,16 @@ package final class Identifier: Sendable {
         return .identified(identity(of: pending, fellBackToOctets: false))
     }
 
+    /// The request with its body taken octet by octet, in pieces, whatever the rule's form: for a body that is larger
+    /// than `canonicalBodyBytesMax`. Of a key in the body nothing is known then.
+    package func asOctets(_ pending: PendingIdentity) -> PendingIdentity {
+        guard !pending.takesPieces else { return pending }
+        var pending = pending
+        body.absorbStart(pending.bodyType, into: &pending.fingerprintHash)
+        pending.takesPieces = true
+        return pending
+    }
+
     /// The claim of a request of this route, by its policy.
     package func claim(for identity: RequestIdentity) -> Claim {
         let lifetime =
@@ -226,17 +250,22 @@ package final class Identifier: Sendable {
             key = recordKey
         case .fingerprint:
             kind = .hash
-            var hash = pending.keyHash
-            hash.update(Claim.Kind.hash.rawValue)
-            hash.update(integer: UInt32(32))
-            hash.update(fingerprint)
-            key = hash.finish()
-        case .inBody:
+            key = hashKey(pending.keyHash, fingerprint: fingerprint)
+        case .inBody, .absent, .malformed:
             preconditionFailure("a key in the body is resolved before the identity is made")
         }
         return RequestIdentity(
             kind: kind, key: key, fingerprint: fingerprint, hasRetryEvidence: pending.hasRetryEvidence,
             isAnonymous: pending.isAnonymous, fellBackToOctets: fellBackToOctets)
+    }
+
+    /// The record key of a request that is identified by its fingerprint.
+    func hashKey(_ keyHash: borrowing SHA256, fingerprint: Fingerprint) -> RecordKey {
+        var hash = copy keyHash
+        hash.update(Claim.Kind.hash.rawValue)
+        hash.update(integer: UInt32(32))
+        hash.update(fingerprint)
+        return hash.finish()
     }
 
     private static func keyPrefix(route: String) -> SHA256 {

@@ -42,6 +42,9 @@ package struct PendingIdentity: Sendable {
         case fingerprint
         /// The key sources in this range look into the body; `fallback` holds if none of them finds a token.
         case inBody(Range<Int>, fallback: Fallback)
+        // Of routes that are observed only.
+        case absent
+        case malformed
     }
 
     enum Fallback: Sendable {
@@ -64,6 +67,11 @@ package struct PendingIdentity: Sendable {
     package internal(set) var takesPieces: Bool
     /// False where the hash rule says `body none`: the head tells everything.
     package internal(set) var countsBody: Bool
+
+    /// The key may stand in the body: who has only parts of it cannot tell.
+    package var needsBodyForKey: Bool {
+        if case .inBody = key { true } else { false }
+    }
 
     /// The record's key, if the head alone determines it.
     package var recordKey: RecordKey? {

@@ -24,13 +24,14 @@ package enum MetricFamilies {
             upstream(family)
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
-            .idempotencyNotRecorded:
+            .idempotencyNotRecorded, .idempotencyProbes, .idempotencyBackgroundProbes, .webhookDeliveries:
             idempotency(family)
+        case .observedRequests, .observationsDropped, .observedForgotten: observation(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
             .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
             store(family)
-        case .overloadState, .requestsShed, .limitReached, .bodyMemoryBytes, .accessLogDropped, .logDropped,
-            .metricsDropped,
+        case .overloadState, .requestsShed, .limitReached, .bodyMemoryBytes, .spoolBytes, .spoolFiles, .spoolFailures,
+            .accessLogDropped, .logDropped, .metricsDropped,
             .draining:
             limit(family)
         case .configReloads, .configLastReloadSuccessful, .configLastReloadSuccess: configuration(family)
@@ -137,8 +138,38 @@ package enum MetricFamilies {
             histogram("oncegate_idempotency_record_size_bytes", sizes, [], "Octets of recorded answers.")
         case .idempotencyExpired:
             counter("oncegate_idempotency_expired_total", [], "Records whose retention has passed.", .callback)
+        case .idempotencyProbes:
+            counter(
+                "oncegate_idempotency_probes_total", [.route, .literal("result")],
+                "Questions to services about unknown outcomes.")
+        case .idempotencyBackgroundProbes:
+            gauge(
+                "oncegate_idempotency_background_probes", [],
+                "Unknown outcomes that are asked for without a repeat.", .callback)
+        case .webhookDeliveries:
+            counter(
+                "oncegate_webhook_deliveries_total", [.literal("result")],
+                "Attempts to tell the webhook of an unknown outcome: delivered, retried, dropped.")
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
+        }
+    }
+
+    private static func observation(_ family: MetricFamily) -> MetricDeclaration {
+        switch family {
+        case .observedRequests:
+            counter(
+                "oncegate_observed_requests_total", [.route, .literal("key"), .literal("finding")],
+                "Requests on routes with 'mode observe', by their token and by what they are to earlier ones.",
+                .callback)
+        case .observationsDropped:
+            counter(
+                "oncegate_observations_dropped_total", [.literal("reason")],
+                "Observations that the report will lack; with reason 'size', segments that made room.", .callback)
+        default:
+            counter(
+                "oncegate_observed_forgotten_total", [],
+                "Tokens and payloads forgotten before their time: repeats of theirs count as first.", .callback)
         }
     }
 
@@ -175,6 +206,12 @@ package enum MetricFamilies {
             counter("oncegate_requests_shed_total", [.literal("reason")], "Requests refused by a limit.")
         case .limitReached: counter("oncegate_limit_reached_total", [.literal("limit")], "Times a limit was reached.")
         case .bodyMemoryBytes: gauge("oncegate_body_memory_bytes", [], "Octets of bodies held in memory.", .callback)
+        case .spoolBytes: gauge("oncegate_spool_bytes", [], "Octets of request bodies in spool files.", .callback)
+        case .spoolFiles: gauge("oncegate_spool_files", [], "Request bodies in spool files.", .callback)
+        case .spoolFailures:
+            counter(
+                "oncegate_spool_failures_total", [.literal("reason")],
+                "Spool files that could not be written or read: full or error.")
         case .accessLogDropped:
             counter(
                 "oncegate_access_log_dropped_total", [], "Lines of the access log lost: the sink was slow or failed.",

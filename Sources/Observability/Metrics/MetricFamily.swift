@@ -29,6 +29,12 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyRecordSize
     case idempotencyExpired
     case idempotencyNotRecorded
+    case observedRequests
+    case observationsDropped
+    case observedForgotten
+    case idempotencyProbes
+    case idempotencyBackgroundProbes
+    case webhookDeliveries
     case storeUp
     case storeOperations
     case storeOperationDuration
@@ -44,6 +50,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case requestsShed
     case limitReached
     case bodyMemoryBytes
+    case spoolBytes
+    case spoolFiles
+    case spoolFailures
     case accessLogDropped
     case logDropped
     case metricsDropped

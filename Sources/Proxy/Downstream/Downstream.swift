@@ -1,38 +1,16 @@
 import HTTP
 import Transport
 
-/// The client's side of one exchange, whatever protocol it speaks. What goes in are messages; how they are framed is
-/// the protocol's.
-enum Downstream {
-    /// HTTP/1: the connection serves one exchange at a time.
-    case connection(DownstreamConnection)
-    /// HTTP/2: one of the streams of a connection.
-    case stream(DownstreamStream)
+/// The client's side of an exchange.
+typealias Downstream = Side<DownstreamConnection, DownstreamStream>
 
-    /// The connection below.
-    var channel: DownstreamConnection {
-        switch self {
-        case .connection(let connection): connection
-        case .stream(let stream): stream.connection
-        }
-    }
+extension DownstreamConnection: MessageCarrier {}
+extension DownstreamStream: MessageCarrier {
+    var channel: DownstreamConnection { connection }
+}
 
+extension Downstream {
     // MARK: The request
-
-    func pauseReading() {
-        switch self {
-        case .connection(let connection): connection.pauseReading()
-        case .stream: break  // The stream's window is not given back while the exchange takes nothing.
-        }
-    }
-
-    /// The exchange takes more of the request's body.
-    func resumeReading() {
-        switch self {
-        case .connection(let connection): connection.resumeReading()
-        case .stream(let stream): stream.resumeReading()
-        }
-    }
 
     /// The body is asked for only now: its time begins.
     func restartBodyTimers() {
@@ -69,27 +47,11 @@ enum Downstream {
         }
     }
 
-    /// A part of the body.
-    func sendBody(_ octets: Span<UInt8>) {
-        switch self {
-        case .connection(let connection): connection.sendBody(octets)
-        case .stream(let stream): stream.sendBody(octets)
-        }
-    }
-
     /// The whole body, by reference.
     func sendBody(shared octets: [UInt8]) {
         switch self {
         case .connection(let connection): connection.sendBody(shared: octets)
         case .stream(let stream): stream.sendBody(shared: octets)
-        }
-    }
-
-    /// The end of the answer.
-    func sendEnd(trailerLines: [UInt8]) {
-        switch self {
-        case .connection(let connection): connection.sendEnd(trailerLines: trailerLines)
-        case .stream(let stream): stream.sendEnd(trailerLines: trailerLines)
         }
     }
 
@@ -127,51 +89,13 @@ enum Downstream {
         }
     }
 
-    // MARK: Backpressure and time
-
-    /// Octets queued towards the client.
-    var queuedOctets: Int {
-        switch self {
-        case .connection(let connection): connection.queuedOutputBytes
-        case .stream(let stream): stream.queuedOctets
-        }
-    }
-
-    /// Asks for `Exchange.downstreamOutputDrained`.
-    func requestDrainNotice() {
-        switch self {
-        case .connection(let connection): connection.requestDrainNotice()
-        case .stream(let stream): stream.requestDrainNotice()
-        }
-    }
-
-    /// Hands everything to the kernel at once.
-    func flush() {
-        channel.willFlush()
-        channel.flush()
-    }
+    // MARK: Time
 
     /// Starts the clock for a client that does not read.
     func watchWriting() {
         switch self {
         case .connection(let connection): connection.watchWriting()
         case .stream(let stream): stream.watchWriting()
-        }
-    }
-
-    /// When the client's side of the exchange is looked at.
-    var deadline: Instant {
-        get {
-            switch self {
-            case .connection(let connection): connection.deadline
-            case .stream(let stream): stream.deadline
-            }
-        }
-        nonmutating set {
-            switch self {
-            case .connection(let connection): connection.deadline = newValue
-            case .stream(let stream): stream.deadline = newValue
-            }
         }
     }
 

@@ -30,8 +30,6 @@ final class HTTP2Downstream {
     /// Streams whose answer is complete and whose request is not.
     private var lingering: [HTTP2StreamID] = []
     private static let lingeringMax = 16
-    /// Octets given to the session at once: what its events need is bounded by it.
-    private static let sliceBytes = 16 << 10
     /// How long requests that crossed the first GOAWAY may take to arrive.
     private static let shutdownGraceMilliseconds: UInt64 = 1_000
 
@@ -49,19 +47,12 @@ final class HTTP2Downstream {
     // MARK: Input
 
     func receive(_ octets: Span<UInt8>) {
-        var offset = 0
-        while offset < octets.count, connection.isOpen, !endsAfterOutput {
-            let slice = octets.extracting(offset..<min(offset + HTTP2Downstream.sliceBytes, octets.count))
-            offset += slice.count
-            do {
-                try session.receive(slice, now: worker.now.nanoseconds)
-                handleEvents(slice)
-            } catch {
-                handleEvents(slice)
-                context.telemetry.goAwaySent(error.reason)
-                endAfterOutput()
-                return
-            }
+        do {
+            try session.receive(octets, on: connection, while: { !endsAfterOutput }, handle: { handle($0, $1) })
+        } catch {
+            context.telemetry.goAwaySent(error.reason)
+            endAfterOutput()
+            return
         }
         watchHead()
         connection.markDirty()
@@ -75,16 +66,6 @@ final class HTTP2Downstream {
         guard headDeadline == .never else { return }
         headDeadline = worker.now.adding(milliseconds: context.timeouts.requestHeader)
         wakeUp(at: headDeadline)
-    }
-
-    private func handleEvents(_ octets: Span<UInt8>) {
-        // By index: what an event sets off may end the connection, but adds no events.
-        var index = 0
-        while index < session.events.count {
-            handle(session.events[index], octets)
-            index += 1
-        }
-        session.clearEvents()
     }
 
     private func handle(_ event: HTTP2Event, _ octets: Span<UInt8>) {
@@ -176,21 +157,14 @@ final class HTTP2Downstream {
 
     /// Pulls frames as far as the connection's output has room.
     func fillOutput() {
-        var hasMore = true
-        while hasMore, connection.isOpen, connection.queuedOutputBytes < context.limits.outputHighWater {
-            context.scratch.removeAll(keepingCapacity: true)
-            do {
-                hasMore = try session.takeOutput(into: &context.scratch, limit: context.limits.outputHighWater)
-            } catch {
-                connection.abort()
-                return
-            }
-            connection.write(contentsOf: context.scratch)
-            let hasProgressed = !context.scratch.isEmpty
-            if !session.events.isEmpty { handleEvents(Span()) }
-            settleNotices()
-            // What the events set off may have frames of its own.
-            if hasProgressed, session.wantsOutput { hasMore = true }
+        let hasMore: Bool
+        do {
+            hasMore = try session.write(
+                to: connection, highWater: context.limits.outputHighWater, handle: { handle($0, $1) },
+                written: { settleNotices() })
+        } catch {
+            connection.abort()
+            return
         }
         if connection.queuedOutputBytes > 0, writeDeadline == .never { watchWriting() }
         if hasMore {
@@ -303,14 +277,5 @@ final class HTTP2Downstream {
         session.terminate(code)
         context.telemetry.goAwaySent(reason)
         endAfterOutput()
-    }
-}
-
-extension HTTP2Session {
-    /// The trailers in a slot, as a section of their own.
-    func trailers(_ slot: Int) -> FieldSection {
-        var section = FieldSection()
-        takeTrailers(slot, into: &section)
-        return section
     }
 }

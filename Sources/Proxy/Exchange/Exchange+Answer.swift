@@ -39,6 +39,7 @@ extension Exchange {
         timeline.upstreamStatus = answerHead.status
         route?.dropMarker(&answerHead.fields)
         setResponseIdleDeadline()
+        observed?.answerHeadReceived(answerHead)
         if attempt != nil {
             // What the status of a gRPC answer is may stand in its trailers, if no message comes before them.
             owesAnswerStart = !ends && answerHead.status == 200 && answerHead.fields.isGRPC
@@ -87,8 +88,11 @@ extension Exchange {
         CrashPoint.reach(.responseBodyHalf)
         setResponseIdleDeadline()
         if owesAnswerStart { startRecording(answerHead.status) }
-        if attempt != nil { record(octets) }
-        guard !isClientDone, let downstream, octets.count > 0 else { return }
+        if attempt != nil { record(octets) } else { observed?.answerBodyReceived(octets) }
+        guard !isClientDone, let downstream, octets.count > 0 else {
+            if probe != nil { collectProbe(octets) }
+            return
+        }
         timeline.bytesToClient += UInt64(octets.count)
         if attempt != nil {
             held.append(octets)
@@ -160,7 +164,7 @@ extension Exchange {
     }
 
     func answerEndReceived(trailers: FieldSection?, hasLeftover: Bool) {
-        if hasLeftover && attempt != nil {
+        if hasLeftover && (attempt != nil || probe != nil) {
             // Octets behind the answer: the connection's messages cannot be told apart, so this one is not trusted
             // either.
             upstreamFailed(.extraOctets)
@@ -178,7 +182,10 @@ extension Exchange {
         if attempt != nil {
             let clientWaits = !isClientDone
             run { $0.answerEnded(clientWaits: clientWaits) }
+        } else if let probe {
+            probeAnswered(probe)
         } else {
+            observed?.answerEnded(trailers: trailers)
             releaseAnswer()
         }
     }
@@ -190,6 +197,7 @@ extension Exchange {
             sendHeld(to: downstream, ends: trailerLines.isEmpty)
             downstream.sendEnd(trailerLines: trailerLines)
             noteDelivery(downstream)
+            observed?.watchDelivery(downstream)
             if CrashPoint.isArmed(.replySent) { downstream.flush() }
         }
         CrashPoint.reach(.replySent)

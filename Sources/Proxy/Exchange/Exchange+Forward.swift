@@ -47,11 +47,12 @@ extension Exchange {
             sendCollectedBody(upstream)
             return
         }
+        if body.spooled != nil { return sendSpooledBody() }
         if !body.isEmpty {
             // Collected before it was known that the request passes through.
             if upstream.queuedOctets + body.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
-            upstream.sendBody(body.span)
-            body = []
+            upstream.sendBody(body.memory.span)
+            body.memory = []
             context.releaseBodyMemory(reservedBytes)
             reservedBytes = 0
         }
@@ -86,7 +87,8 @@ extension Exchange {
     private func sendCollectedBody(_ upstream: Upstream) {
         if CrashPoint.isArmed(.requestHalf) { upstream.flush() }
         CrashPoint.reach(.requestHalf)
-        if !body.isEmpty { upstream.sendBody(body.span) }
+        if body.spooled != nil { return sendSpooledBody() }
+        if !body.isEmpty { upstream.sendBody(body.memory.span) }
         endForwarding()
     }
 
@@ -104,17 +106,21 @@ extension Exchange {
         guard let upstream else { return }
         upstream.sendEnd(trailerLines: trailerLines)
         sending = .complete
-        if !hasAnswerHead {
+        if !hasAnswerHead, isAnswerAwaited {
             upstream.deadline = earlier(
                 context.worker.now.adding(milliseconds: route?.timeouts.responseHeader ?? 60_000))
         }
         CrashPoint.reach(.requestSent)
     }
 
+    /// False once it was given up in time: then only a late one may come, in its own time.
+    var isAnswerAwaited: Bool { attempt?.isForwarding ?? true }
+
     /// The route's own limit bounds every other one, until the client has been told.
     func earlier(_ deadline: Instant) -> Instant { isClientDone ? deadline : min(deadline, routeDeadline) }
 
     func upstreamOutputDrained() {
+        if body.spooled != nil { return continueSpooledBody() }
         if isTunnel || (!hasRequestEnded && !isClientDone && !isCovered) { downstream?.resumeReading() }
     }
 
@@ -143,7 +149,7 @@ extension Exchange {
     /// already (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
         guard !hasAnswerHead, !isClientDone, attempt?.isForwarding ?? true, let route,
-            downstream != nil || isCovered, routeDeadline > context.worker.now
+            downstream != nil || isCovered || probe != nil, routeDeadline > context.worker.now
         else { return false }
         if failure.isUnprocessed, nothingSent, !hasRetriedFresh, isReplayable {
             // RFC 9113 §8.7: it may be sent again; on another connection, because this one takes no more.
@@ -208,6 +214,11 @@ extension Exchange {
             let clientWaits = !isClientDone
             let partSent = isAnswerStarted
             run { $0.attemptFailed(failure, clientWaits: clientWaits, partSent: partSent) }
+            return
+        }
+        observed?.attemptFailed(failure)
+        if let probe {
+            probeFailed(probe, failure)
             return
         }
         if isAnswerStarted {

@@ -40,6 +40,7 @@ extension Exchange {
         if route.isCovered {
             identifyHead(route)
         } else {
+            if route.isObserved { beginObserving(route) }
             beginPassThrough()
         }
     }
@@ -92,6 +93,7 @@ extension Exchange {
             collect(octets)
         } else {
             forwardBody(octets)
+            observed?.requestBodyReceived(octets)
         }
     }
 
@@ -101,9 +103,10 @@ extension Exchange {
         if isClientDone || slicedReplay != nil { return }
         if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &trailerLines) }
         if isCovered {
-            if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
-        } else if sending == .streaming {
-            endForwarding()
+            collectedBodyEnded()
+        } else {
+            if sending == .streaming, body.spooled == nil { endForwarding() }
+            observed?.requestEnded()
         }
     }
 
@@ -130,10 +133,12 @@ extension Exchange {
     /// all.
     private var claimsBeforeBody: Bool {
         guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
+        // A probe that asks for a value of the body needs it.
+        if route?.identifier.probe?.readsBody == true { return false }
         return head.expectsContinue && head.framing != .none
     }
 
-    private func beginIdentifying(_ route: Route) -> EarlyIdentification {
+    func beginIdentifying(_ route: Route) -> EarlyIdentification {
         // Of its own, so that no reference to the fields is left when they are changed.
         let fields = head.fields
         let octets = fields.octets
@@ -155,13 +160,11 @@ extension Exchange {
     }
 
     private func beginCollecting(_ route: Route) {
-        let limit = route.requestBodyBytesMax
+        bodyBytesMax = route.requestBodyBytesMax
+        if pending?.needsBodyForKey == true { bodyBytesMax = min(bodyBytesMax, Identifier.canonicalBodyBytesMax) }
         if case .length(let length) = head.framing {
-            if length > UInt64(limit) {
-                refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
-                return
-            }
-            if length > 0 { body.reserveCapacity(min(Int(length), 64 << 10)) }
+            if length > UInt64(bodyBytesMax) { return refuseTooLarge() }
+            if length > 0 { body.memory.reserveCapacity(min(Int(length), 64 << 10)) }
         }
         if claimsBeforeBody {
             identifyBody()
@@ -177,11 +180,9 @@ extension Exchange {
     }
 
     private func collect(_ octets: Span<UInt8>) {
-        let limit = route?.requestBodyBytesMax ?? 0
-        if body.count + octets.count > limit {
+        if body.count + octets.count > bodyBytesMax {
             if holdsUnsentClaim { return attemptFailed(.notSent(.contentTooLarge)) }
-            refuse(.contentTooLarge, text: "The limit of this route is \(limit) octets.")
-            return
+            return refuseTooLarge()
         }
         guard reserve(octets.count) else {
             context.telemetry.limitHit("body_memory")
@@ -190,13 +191,25 @@ extension Exchange {
             return
         }
         body.append(octets)
-        if isGRPC, claim == nil, attempt == nil, holdsSecondGRPCMessage { passStreamingCall() }
+        if isGRPC, claim == nil, attempt == nil, holdsSecondGRPCMessage { return passStreamingCall() }
+        if body.memory.count > context.limits.spoolThresholdBytes, context.spool != nil { spoolBody() }
+    }
+
+    private func refuseTooLarge() {
+        refuse(.contentTooLarge, text: "The limit of this route is \(bodyBytesMax) octets.")
+    }
+
+    /// The request is whole; a large body may not be in its file yet.
+    func collectedBodyEnded() {
+        guard !body.isWriting else { return }
+        if body.spooled != nil, !body.memory.isEmpty { return spoolBody() }
+        if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
     }
 
     /// gRPC over HTTP/2: a message is a flag, four octets of length and its content. A unary call has one.
     private var holdsSecondGRPCMessage: Bool {
         guard body.count > 5 else { return false }
-        let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
+        let length = (1..<5).reduce(0) { $0 << 8 | Int(body.head($1)) }
         return body.count > 5 + length
     }
 
@@ -227,7 +240,16 @@ extension Exchange {
         CrashPoint.reach(.bodyRead)
         guard let route, let pending else { return }
         self.pending = nil
-        switch route.identifier.finish(pending, body: body.span, scratch: &context.identityScratch) {
+        if body.spooled == nil, pending.takesPieces || body.memory.count <= Identifier.canonicalBodyBytesMax {
+            identified(route.identifier.finish(pending, body: body.memory.span, scratch: &context.identityScratch))
+        } else {
+            identifyLargeBody(route, pending)
+        }
+    }
+
+    func identified(_ identification: Identification) {
+        guard let route else { return }
+        switch identification {
         case .missingKey:
             handleMissingKeyInBody(route)
         case .malformedKey:
@@ -242,6 +264,8 @@ extension Exchange {
             timeline.outcome = .first
             if route.tracksDelivery { context.deliveries.settle(identity.key) }
             context.submit(.claim(route.identifier.claim(for: identity), replyAddress))
+            // It may have left while the disk was waited for.
+            if downstream == nil { run { $0.clientLeft() } }
         }
     }
 

@@ -20,6 +20,7 @@ extension Exchange {
         }
         hasAnswerHead = true
         isTunnel = true
+        observed = nil
         isAnswerStarted = true
         timeline.status = 101
         timeline.upstreamStatus = 101

@@ -8,8 +8,8 @@ import Transport
 /// is stored.
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
-/// `+Attempt` (the idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Tunnel`. Here:
-/// state and lifetime.
+/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own and
+/// replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {
@@ -35,7 +35,9 @@ final class Exchange {
     /// Normalised; what routes and keys see.
     @exclusivity(unchecked) var path: [UInt8] = []
     /// A covered request's body, whole. Empty on routes that pass through.
-    @exclusivity(unchecked) var body: [UInt8] = []
+    @exclusivity(unchecked) var body = RequestBody()
+    /// The most that is collected of it.
+    var bodyBytesMax = 0
     var trailerLines: [UInt8] = []
     var hasRequestEnded = false
     var bodyBytesReceived: UInt64 = 0
@@ -54,6 +56,9 @@ final class Exchange {
     /// Set while a record is sent whose body stands in the store.
     @exclusivity(unchecked) var slicedReplay: SlicedReplay?
     var waitDeadline = Instant.never
+
+    /// Set on a route that is only observed.
+    var observed: ObservedExchange?
 
     // The service's side.
     var upstream: Upstream?
@@ -82,20 +87,34 @@ final class Exchange {
     var reservedBytes = 0
     var isTunnel = false
 
+    // Unknown outcomes.
+    /// The outcome that is on its way to the store.
+    @exclusivity(unchecked) var storedKind: Attempt.OutcomeKind?
+    /// The registry of probes knows that this attempt may still be answered.
+    var isLate = false
+    /// Whoever wants to know heard that this attempt's outcome is unknown.
+    var hasToldUnknown = false
+    /// Set where the exchange is no client's, but asks the service about another.
+    var probe: ProbeRun?
+
     @exclusivity(unchecked) var timeline = Timeline()
 
     init(context: WorkerContext) {
         self.context = context
     }
 
-    /// False while the service's connection is not ready to take more of the body.
+    /// False while the service's connection, or the disk, is not ready to take more of the body.
     var canTakeBody: Bool {
-        if isCovered || isClientDone { return true }
+        if isClientDone { return true }
+        if isCovered { return !body.isWriting || slicedReplay != nil }
         guard let upstream else { return false }
-        return sending == .streaming && upstream.queuedOctets < context.limits.outputHighWater
+        return sending == .streaming && body.spooled == nil && upstream.queuedOctets < context.limits.outputHighWater
     }
 
-    var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
+    var connectTimeoutMilliseconds: UInt64 {
+        let limit = route?.timeouts.connect ?? 3_000
+        return probe.map { min(limit, $0.plan.timeoutMilliseconds) } ?? limit
+    }
 
     /// Errors of the proxy's own must be such that a gRPC client reads them.
     var isGRPC: Bool {
@@ -107,13 +126,17 @@ final class Exchange {
 
     /// Takes an unused exchange into service.
     func open(id: UInt64, downstream: Downstream) {
-        self.id = id
+        begin(id: id)
         self.downstream = downstream
         let connection = downstream.channel
         client.text = connection.peerText
         client.isTrusted = connection.peerIsTrusted
         client.agreement = connection.tlsAgreement
         listener = connection.listener
+    }
+
+    func begin(id: UInt64) {
+        self.id = id
         timeline.start(at: context.worker.now, wallMilliseconds: context.worker.wallMilliseconds)
     }
 
@@ -123,9 +146,20 @@ final class Exchange {
             self.upstream = nil
             upstream.end()
         }
+        if let observed {
+            self.observed = nil
+            observed.finish(clientLeft: timeline.clientLeft)
+        }
+        context.releaseBodyMemory(reservedBytes)
+        if let probe {
+            reset()
+            context.closeExchange(self)
+            probe.ended(probe)
+            return
+        }
+        if isLate, let claim { context.shared.probes.lateEnded(claim.key) }
         route?.leave()
         context.telemetry.exchangeEnded(self)
-        context.releaseBodyMemory(reservedBytes)
         let client = downstream
         downstream = nil
         reset()
@@ -157,6 +191,9 @@ final class Exchange {
             } else {
                 run { $0.clientLeft() }
             }
+        } else if isCovered, hasRequestEnded, body.spooled != nil {
+            // The request is whole, if not all of it on the disk: it is executed all the same.
+            return
         } else {
             // A request that passes through, or one that was never complete: nobody needs its answer.
             finish()
@@ -167,7 +204,8 @@ final class Exchange {
         head.reset()
         answerHead.reset()
         path.removeAll(keepingCapacity: true)
-        Exchange.empty(&body)
+        Exchange.empty(&body.memory)
+        if body.spooled != nil { closeSpooledBody() }
         trailerLines.removeAll(keepingCapacity: true)
         Exchange.empty(&fieldLines)
         Exchange.empty(&held)
@@ -181,6 +219,7 @@ final class Exchange {
         claim = nil
         replayed = nil
         slicedReplay = nil
+        observed = nil
         waitDeadline = .never
         sending = .notStarted
         if !triedServers.isEmpty { triedServers.removeAll() }
@@ -196,6 +235,10 @@ final class Exchange {
         recording = Recording()
         reservedBytes = 0
         isTunnel = false
+        storedKind = nil
+        isLate = false
+        hasToldUnknown = false
+        probe = nil
         timeline = Timeline()
     }
 

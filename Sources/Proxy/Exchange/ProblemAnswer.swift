@@ -104,7 +104,7 @@ extension Problem {
             .requestTimedOut, .misdirected:
             "http_request_error"
         case .inProgress, .outcomeUnknown, .answerNotKept: "http_request_denied"
-        case .storeUnavailable, .storeFull, .recordCorrupt: "proxy_internal_error"
+        case .storeUnavailable, .storeFull, .recordCorrupt, .spoolUnavailable: "proxy_internal_error"
         case .notSent: "connection_refused"
         case .upstreamTimedOut: "http_response_timeout"
         case .upstreamBroken: "http_response_incomplete"
@@ -128,7 +128,7 @@ extension Problem {
         case .inProgress, .outcomeUnknown, .answerNotKept: 10
         case .methodNotAllowed, .notImplemented, .noRoute: 12
         case .recordCorrupt, .loopDetected: 13
-        case .storeUnavailable, .storeFull, .notSent, .noUpstream, .overloaded, .draining: 14
+        case .storeUnavailable, .storeFull, .spoolUnavailable, .notSent, .noUpstream, .overloaded, .draining: 14
         case .upstreamBroken: 2
         }
     }
@@ -137,7 +137,7 @@ extension Problem {
     var retryAfterSeconds: Int? {
         switch self {
         case .inProgress, .overloaded, .noUpstream: 1
-        case .storeUnavailable, .draining: 5
+        case .storeUnavailable, .spoolUnavailable, .draining: 5
         case .storeFull: 30
         default: nil
         }

@@ -12,6 +12,10 @@ final class Route {
     // references.
     let timeouts: UpstreamTimeouts
     let isCovered: Bool
+    /// Everything passes, and is watched.
+    let isObserved: Bool
+    /// What observations know the route by.
+    let observedNumber: UInt32
     let onMissingKey: Policy.MissingKey
     let requestBodyBytesMax: Int
     let recordBodyBytesMax: Int
@@ -22,6 +26,7 @@ final class Route {
     let tracksDelivery: Bool
     let allowsUpgrade: Bool
     private let inFlight: InFlightCounter?
+    private let statuses: StatusRules
     let attemptPolicy: AttemptPolicy
     let identifier: Identifier
     /// `Name: true CRLF`; nil when the marker is off.
@@ -34,32 +39,46 @@ final class Route {
     private let keyNames: [[UInt8]]
     private let markerName: [UInt8]?
 
-    init(label: Int, settings: RouteSettings, pool: UpstreamPool, inFlight: InFlightCounter?) throws(PolicyError) {
+    /// - Parameter observations: where a route with `mode observe` is known.
+    init(
+        label: Int, settings: RouteSettings, pool: UpstreamPool, inFlight: InFlightCounter?,
+        observations: (any ObservationLog)? = nil
+    ) throws(PolicyError) {
         self.label = label
         self.settings = settings
         self.pool = pool
         let policy = settings.policy ?? Policy()
-        self.policy = settings.policy
+        // A route that is observed is to its clients and its service as one without policy.
+        let enforced = policy.mode == .enforce ? settings.policy : nil
+        self.policy = enforced
         timeouts = settings.timeouts
-        isCovered = settings.policy != nil
+        isCovered = enforced != nil
+        if policy.mode == .observe, let observations {
+            isObserved = true
+            observedNumber = observations.register(settings.observed ?? ObservedRoute(name: settings.name))
+        } else {
+            isObserved = false
+            observedNumber = 0
+        }
         onMissingKey = policy.onMissingKey
         requestBodyBytesMax = policy.requestBodyBytesMax
         recordBodyBytesMax = policy.recordBodyBytesMax
         lateAnswerLimitMilliseconds = policy.lateAnswerLimitMilliseconds
         keepsKey = policy.forwardKey == .keep
         if case .rename = policy.forwardKey { renamesKey = true } else { renamesKey = false }
-        tracksDelivery = settings.policy?.hash?.replay == .undelivered
+        tracksDelivery = enforced?.hash?.replay == .undelivered
         allowsUpgrade = settings.allowsUpgrade
         self.inFlight = inFlight
         attemptPolicy = AttemptPolicy(policy)
+        statuses = policy.statuses
         identifier = try Identifier(route: settings.name, policy: policy)
-        markerName = settings.policy?.replayMarker.map { Array($0.utf8) }
-        replayMarkerLine = settings.policy?.replayMarker.map { Array("\($0): true\r\n".utf8) }
-        keyNames = (settings.policy?.keySources ?? []).compactMap { source in
+        markerName = enforced?.replayMarker.map { Array($0.utf8) }
+        replayMarkerLine = enforced?.replayMarker.map { Array("\($0): true\r\n".utf8) }
+        keyNames = (enforced?.keySources ?? []).compactMap { source in
             if case .header(let name) = source { Array(name.lowercased().utf8) } else { nil }
         }
         var names = keyNames
-        if case .header(let name)? = settings.policy?.scope { names.append(Array(name.lowercased().utf8)) }
+        if case .header(let name)? = enforced?.scope { names.append(Array(name.lowercased().utf8)) }
         protectedNames = names
         let managed = [
             "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding",
@@ -68,6 +87,8 @@ final class Route {
             name.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 }
         }
     }
+
+    func statusRule(_ status: UInt16) -> StatusRules.Rule { statuses[Int(status)] }
 
     /// Counts one more request; false when the route has as many as it may. Every `enter` is followed by one `leave`.
     func enter() -> Bool { inFlight?.enter() ?? true }

@@ -6,16 +6,20 @@ package import Transport
 /// The proxy: its workers, their listeners, and how they start and stop. Used from one control queue, never from a
 /// worker.
 package final class Server: @unchecked Sendable {
-    // Unchecked: the listeners and contexts are written once by `start`, before any worker serves or the store is
-    // asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
+    // Unchecked: the listeners, contexts and spool are written once by `start`, before any worker serves or the store
+    // is asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
 
     private let settings: ServerSettings
+    /// By the wall clock, before any store was opened.
+    private let startedMilliseconds: UInt64
     let shared: SharedState
     package let registry: MetricRegistry
     package let workers: [Worker]
     private let makeAccessLog: @Sendable () -> AccessLog
     private let resolver: Resolver
     private let log: Log
+    /// Nil = large request bodies stay in memory.
+    package private(set) var spool: Spool?
     private var plan: RulesPlan
     /// What the metrics ask about, from any thread.
     private let published = Locked<[(name: String, servers: Int, health: UpstreamHealth)]>([])
@@ -40,6 +44,7 @@ package final class Server: @unchecked Sendable {
             workers.append(try Worker(index: index))
         }
         self.workers = workers
+        startedMilliseconds = workers.first?.wallMilliseconds ?? 0
     }
 
     /// The store's way back to the workers.
@@ -51,14 +56,21 @@ package final class Server: @unchecked Sendable {
     // MARK: Start
 
     /// Binds every address, then serves. What was bound is in the answer, in the order of the settings.
-    package func start(store: any RecordStore, admin: AdminEnvironment) throws(StartError) -> [SocketAddress] {
+    /// - Parameters:
+    ///   - observations: where requests of routes with `mode observe` are told of.
+    ///   - directory: where large request bodies go; nil = they stay in memory.
+    package func start(
+        store: any RecordStore, observations: (any ObservationLog)? = nil, admin: AdminEnvironment,
+        spool directory: SpoolDirectory? = nil
+    ) throws(StartError) -> [SocketAddress] {
+        spool = directory.map { Spool(directory: $0) }
         plan = try makePlan(settings)
         for worker in workers { worker.start() }
         for worker in workers {
             let context: WorkerContext
             do {
                 context = try worker.performAndWait {
-                    try makeContext(worker, store)
+                    try makeContext(worker, store, observations)
                 }
             } catch {
                 throw StartError("\(error)")
@@ -75,13 +87,22 @@ package final class Server: @unchecked Sendable {
             throw StartError(error.description)
         }
         startHealthChecks()
+        let contexts = self.contexts
+        shared.probes.connect { waiter, decided in
+            let context = contexts[Int(waiter.worker)]
+            context.worker.post { context.value.probeEnded(waiter.exchange, decided: decided) }
+        }
+        contexts.first?.worker.performAndWait { contexts.first?.value.startWebhooks(since: startedMilliseconds) }
         return bound
     }
 
-    private func makeContext(_ worker: Worker, _ store: any RecordStore) throws -> WorkerContext {
+    private func makeContext(
+        _ worker: Worker, _ store: any RecordStore, _ observations: (any ObservationLog)?
+    ) throws -> WorkerContext {
         try WorkerContext(
             worker: worker, plan: plan, store: store, shared: shared, resolver: resolver,
-            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log))
+            telemetry: Telemetry(worker: worker, registry: registry, log: makeAccessLog(), operatorLog: log),
+            spool: spool, observations: observations)
     }
 
     private func makePlan(_ settings: ServerSettings) throws(StartError) -> RulesPlan {
@@ -94,6 +115,7 @@ package final class Server: @unchecked Sendable {
         published.withLock { list in
             list = zip(settings.upstreams, health).map { ($0.name, $0.servers.count, $1) }
         }
+        shared.webhooks.turn(on: settings.unknownWebhook != nil)
         shared.requestsInFlightMax.store(settings.limits.requestsInFlightMax, ordering: .relaxed)
         return RulesPlan(
             settings: settings, addresses: addresses, health: health,
@@ -230,6 +252,9 @@ package final class Server: @unchecked Sendable {
             (upstream.name, (0..<upstream.servers).contains { upstream.health.isHealthy($0) })
         }
     }
+
+    /// Unknown outcomes that are asked for in the background.
+    package var backgroundProbeCount: Int { shared.probes.pendingCount }
 
     package var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
 

@@ -10,6 +10,7 @@ final class Telemetry {
     private let operatorLog: Log
     /// One line a second is enough.
     private var nextTLSWarning = Instant(nanoseconds: 0)
+    private var nextSpoolWarning = Instant(nanoseconds: 0)
     private let worker: Worker
     private let http1Label: MetricLabel
     private let http2Label: MetricLabel
@@ -140,6 +141,40 @@ final class Telemetry {
 
     func recorded(bytes: Int) {
         shard.observe(recordSize, UInt64(bytes))
+    }
+
+    /// Requests are refused, or broken off, until somebody makes room or mends the disk.
+    func spoolFailed(_ error: SpoolError) {
+        shard.add(.spoolFailures, shard.literal(error.isFull ? "full" : "error"))
+        let now = worker.now
+        guard now >= nextSpoolWarning else { return }
+        nextSpoolWarning = now.adding(milliseconds: 1_000)
+        operatorLog.error("a large request body could not be spooled", .string("error", error.description))
+    }
+
+    // MARK: Unknown outcomes
+
+    func probeEnded(_ route: Route, _ result: ProbeResult) {
+        shard.add(.idempotencyProbes, .index(route.label), shard.literal(result.label))
+    }
+
+    /// What a service said has decided about a record.
+    func settledByProbe(_ key: RecordKey, _ route: Route, _ result: ProbeResult) {
+        operatorLog.info(
+            "unknown outcome settled by probe", .string("key", key.hexadecimal), .string("route", route.settings.name),
+            .string("result", result.label))
+    }
+
+    func webhookEnded(_ result: StaticString) {
+        shard.add(.webhookDeliveries, shard.literal(result))
+    }
+
+    /// Who should have heard did not.
+    func webhookDropped(_ event: UnknownEvent, _ reason: String) {
+        webhookEnded("dropped")
+        operatorLog.warning(
+            "a webhook's event was dropped", .string("key", event.key.hexadecimal), .string("route", event.route),
+            .string("error", reason))
     }
 
     // MARK: Upstreams

@@ -8,12 +8,18 @@ import Transport
 final class WorkerContext {
     let worker: Worker
     let store: any RecordStore
+    /// Where routes with `mode observe` leave what they see.
+    let observations: (any ObservationLog)?
     let shared: SharedState
     /// Stay as they are over reloads.
     let listeners: [ListenerSettings]
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
+    private(set) var prober: Prober!
+    let observedDeliveries: ObservedDeliveries
     let telemetry: Telemetry
+    /// Where large request bodies go; nil = they stay in memory.
+    let spool: Spool?
     private let resolver: Resolver
 
     /// The head being parsed, swapped into an exchange when it is whole, so that a connection inside a head holds no
@@ -27,27 +33,33 @@ final class WorkerContext {
     @exclusivity(unchecked) private var generations: [UInt32] = []
     @exclusivity(unchecked) private var freeExchanges: [Int] = []
     @exclusivity(unchecked) private var outbox: [StoreRequest] = []
+    @exclusivity(unchecked) private var observed: [Observation] = []
     @exclusivity(unchecked) private var deferred: [() -> Void] = []
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
     private var healthCheckers: [HealthChecker] = []
+    private var webhookSender: WebhookSender?
     private var operatorRequests: [UInt64: (StoreResult) -> Void] = [:]
     private var operatorSerial: UInt64 = 0
 
     init(
         worker: Worker, plan: RulesPlan, store: any RecordStore, shared: SharedState, resolver: Resolver,
-        telemetry: Telemetry
+        telemetry: Telemetry, spool: Spool? = nil, observations: (any ObservationLog)? = nil
     ) throws(PolicyError) {
         self.worker = worker
         self.store = store
+        self.observations = observations
+        observedDeliveries = ObservedDeliveries(worker: worker)
         self.shared = shared
         listeners = plan.settings.listeners
         self.resolver = resolver
         self.telemetry = telemetry
+        self.spool = spool
         scratch.reserveCapacity(64 << 10)
         rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
         telemetry.prepare(plan)
         deliveries = DeliveryWatch(context: self, pending: shared.deliveries)
+        prober = Prober(context: self)
         worker.onBatchEnd { [unowned self] in self.endBatch() }
     }
 
@@ -63,6 +75,26 @@ final class WorkerContext {
         startHealthChecks()
     }
 
+    /// On the first worker only: it posts what all workers tell, and what the start found. `since`: the start, by the
+    /// wall clock.
+    func startWebhooks(since: UInt64) {
+        guard worker.index == 0 else { return }
+        let sender = WebhookSender(context: self, resolver: resolver)
+        webhookSender = sender
+        let bound = WorkerBound(sender, worker: worker)
+        shared.webhooks.connect { bound.worker.post { bound.value.wake() } }
+        guard rules.unknownWebhook != nil else { return }
+        var filter = RecordFilter()
+        filter.states = [.unknown]
+        filter.unknownFromMilliseconds = since
+        ask {
+            .list(filter, $0)
+        } _: { [unowned self] result in
+            guard case .listed(let records) = result else { return }
+            for record in records { tellUnknown(UnknownEvent(record)) }
+        }
+    }
+
     /// On the first worker only; the others see the result.
     func startHealthChecks() {
         guard worker.index == 0 else { return }
@@ -75,6 +107,24 @@ final class WorkerContext {
     // MARK: Exchanges
 
     func openExchange(for downstream: Downstream) -> Exchange {
+        let (exchange, id) = takeExchange()
+        exchange.open(id: id, downstream: downstream)
+        swap(&exchange.head, &parsedHead)
+        return exchange
+    }
+
+    /// Sends a probe's question; `run.ended` is called once.
+    func openProbe(_ run: ProbeRun) {
+        let (exchange, id) = takeExchange()
+        exchange.open(id: id, probe: run)
+    }
+
+    /// A probe has ended for which this exchange waited, if it still does.
+    func probeEnded(_ id: UInt64, decided: Bool) {
+        exchange(id)?.run { $0.probeEnded(decided: decided) }
+    }
+
+    private func takeExchange() -> (Exchange, id: UInt64) {
         let index: Int
         if let free = freeExchanges.popLast() {
             index = free
@@ -85,11 +135,8 @@ final class WorkerContext {
         }
         // 31 bits: the uppermost marks an operator's request.
         generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
-        let exchange = exchanges[index]
-        exchange.open(id: UInt64(generations[index]) << 32 | UInt64(index), downstream: downstream)
-        swap(&exchange.head, &parsedHead)
         shared.requestsInFlight.add(1, ordering: .relaxed)
-        return exchange
+        return (exchanges[index], UInt64(generations[index]) << 32 | UInt64(index))
     }
 
     func closeExchange(_ exchange: Exchange) {
@@ -104,7 +151,8 @@ final class WorkerContext {
     /// More requests than the limit are in flight, over all workers.
     var isAtCapacity: Bool { shared.requestsInFlight.load(ordering: .relaxed) > limits.requestsInFlightMax }
 
-    private func exchange(_ id: UInt64) -> Exchange? {
+    /// Nil when it has ended.
+    func exchange(_ id: UInt64) -> Exchange? {
         let index = Int(id & 0xFFFF_FFFF)
         guard index < exchanges.count, generations[index] == UInt32(id >> 32) else { return nil }
         return exchanges[index]
@@ -115,6 +163,11 @@ final class WorkerContext {
     /// Sent to the store at the end of the batch, with everything else that the batch asks for.
     func submit(_ request: StoreRequest) {
         outbox.append(request)
+    }
+
+    /// Left for the observation log at the end of the batch.
+    func observe(_ observation: Observation) {
+        observed.append(observation)
     }
 
     /// Answers of the store to this worker's exchanges.
@@ -154,13 +207,30 @@ final class WorkerContext {
             for work in works { work() }
         }
         deliveries.check()
+        observedDeliveries.check()
         if !outbox.isEmpty {
             let requests = outbox
             outbox = []
             outbox.reserveCapacity(requests.count)
             store.submit(requests)
         }
+        if !observed.isEmpty {
+            let observations = observed
+            observed = []
+            observed.reserveCapacity(observations.count)
+            self.observations?.submit(observations)
+        }
         telemetry.batchEnded()
+    }
+
+    // MARK: Unknown outcomes
+
+    /// An outcome became unknown: whoever is configured to hear of it is told, later.
+    func tellUnknown(_ event: UnknownEvent) {
+        switch shared.webhooks.add(event, countMax: limits.webhookEventsMax) {
+        case .off, .added: break
+        case .full: telemetry.webhookEnded("dropped")
+        }
     }
 
     // MARK: Connections
@@ -186,6 +256,7 @@ final class WorkerContext {
 
     func connectionClosed(_ connection: DownstreamConnection) {
         deliveries.connectionCloses(connection)
+        observedDeliveries.connectionCloses(connection)
         if connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
             shared.connections.subtract(1, ordering: .relaxed)
             telemetry.connectionClosed(connection.listener, isHTTP2: connection.speaksHTTP2)
@@ -214,6 +285,13 @@ final class WorkerContext {
         return false
     }
 
+    /// The same for a body that is only looked at: it leaves half of the budget to those that must be held.
+    func reserveObservedMemory(_ count: Int) -> Bool {
+        if shared.bodyMemory.add(count, ordering: .relaxed).newValue <= limits.bodyMemoryBytesMax / 2 { return true }
+        shared.bodyMemory.subtract(count, ordering: .relaxed)
+        return false
+    }
+
     func releaseBodyMemory(_ count: Int) {
         if count > 0 { shared.bodyMemory.subtract(count, ordering: .relaxed) }
     }
@@ -226,6 +304,8 @@ final class SharedState: Sendable {
     let bodyMemory = Atomic<Int>(0)
     let isDraining = Atomic<Bool>(false)
     let deliveries = PendingDeliveries()
+    let probes = ProbeRegistry()
+    let webhooks = WebhookQueue()
     /// From the configuration, for the operator's view.
     let requestsInFlightMax = Atomic<Int>(.max)
 

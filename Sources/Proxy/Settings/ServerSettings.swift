@@ -14,6 +14,8 @@ package struct ServerSettings: Sendable {
     package var viaPseudonym: String? = "oncegate"
     package var timeouts = ClientTimeouts()
     package var limits = Limits()
+    /// Who hears of an outcome that became unknown; nil = nobody.
+    package var unknownWebhook: WebhookSettings?
     package var drainDelayMilliseconds: UInt64 = 5_000
     package var drainTimeoutMilliseconds: UInt64 = 25_000
 
@@ -87,6 +89,10 @@ package struct Limits: Sendable {
     package var requestsInFlightMax = 16_384
     /// Octets of buffered request bodies and answers being recorded, over all workers.
     package var bodyMemoryBytesMax = 256 << 20
+    /// Octets of one request body that are kept in memory; past it the body goes to a spool file.
+    package var spoolThresholdBytes = 256 << 10
+    /// Octets of all spool files.
+    package var spoolBytesMax = 1 << 30
     /// Octets queued towards one peer before the other side is paused.
     package var outputHighWater = 128 << 10
     /// Octets of an unread request body that are skipped before the connection is closed instead.
@@ -96,6 +102,12 @@ package struct Limits: Sendable {
     /// Octets a second under which a request body is given up, after `requestBodyGrace`.
     package var requestBodyRateMin = 240
     package var requestBodyGraceMilliseconds: UInt64 = 5_000
+    /// Probes of unknown outcomes at once, over all workers.
+    package var probesMax = 256
+    /// Outcomes that wait for their probe in the background, over all workers.
+    package var backgroundProbesMax = 4096
+    /// Events of unknown outcomes that wait for the webhook, over all workers.
+    package var webhookEventsMax = 1024
 
     package init() {}
 }
@@ -189,6 +201,21 @@ package struct UpstreamTLS: Sendable, Equatable {
     }
 }
 
+/// Where events are posted to.
+package struct WebhookSettings: Sendable, Equatable {
+    /// `http` or `https`.
+    package var server: UpstreamSettings.Server
+    package var tls: UpstreamTLS?
+    /// Path and query.
+    package var target: String
+
+    package init(server: UpstreamSettings.Server, tls: UpstreamTLS?, target: String) {
+        self.server = server
+        self.tls = tls
+        self.target = target
+    }
+}
+
 package struct RouteSettings: Sendable {
     package enum Pattern: Sendable, Equatable {
         /// Matches the path itself and everything below it; a `/` at the end matches only below it.
@@ -217,6 +244,8 @@ package struct RouteSettings: Sendable {
     package var timeouts = UpstreamTimeouts()
     /// Nil = passes through.
     package var policy: Policy?
+    /// What the report is to know of a route with `mode observe`.
+    package var observed: ObservedRoute?
 
     package init(name: String, host: String? = nil, pattern: Pattern, upstream: Int) {
         self.name = name

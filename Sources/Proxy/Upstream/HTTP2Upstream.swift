@@ -11,8 +11,6 @@ final class HTTP2Upstream {
     /// The service takes no more requests here.
     private(set) var isGoingAway = false
     private var endsAfterOutput = false
-    /// Octets given to the session at once: what its events need is bounded by it.
-    private static let sliceBytes = 16 << 10
 
     init(connection: UpstreamConnection) throws(HTTP2Error) {
         self.connection = connection
@@ -83,35 +81,18 @@ final class HTTP2Upstream {
     // MARK: Input
 
     func receive(_ octets: Span<UInt8>) {
-        var offset = 0
-        while offset < octets.count, connection.isOpen, !endsAfterOutput {
-            let slice = octets.extracting(offset..<min(offset + HTTP2Upstream.sliceBytes, octets.count))
-            offset += slice.count
-            do {
-                try session.receive(slice, now: connection.worker.now.nanoseconds)
-                handleEvents(slice)
-            } catch {
-                handleEvents(slice)
-                endsAfterOutput = true
-                isGoingAway = true
-                connection.failStreams(.malformed(.incomplete))
-            }
+        do {
+            try session.receive(octets, on: connection, while: { !endsAfterOutput }, handle: { handle($0, $1) })
+        } catch {
+            endsAfterOutput = true
+            isGoingAway = true
+            connection.failStreams(.malformed(.incomplete))
         }
         if !connection.isSettled, hasSettings { connection.settle() }
         let read = touched
         touched.removeAll(keepingCapacity: true)
         for stream in read { stream.readEnded() }
         connection.markDirty()
-    }
-
-    private func handleEvents(_ octets: Span<UInt8>) {
-        // By index: what an event sets off may end the connection, but adds no events.
-        var index = 0
-        while index < session.events.count {
-            handle(session.events[index], octets)
-            index += 1
-        }
-        session.clearEvents()
     }
 
     private func handle(_ event: HTTP2Event, _ octets: Span<UInt8>) {
@@ -158,20 +139,13 @@ final class HTTP2Upstream {
 
     /// Pulls frames as far as the connection's output has room.
     func fillOutput() {
-        var hasMore = true
-        while hasMore, connection.isOpen, connection.queuedOutputBytes < context.limits.outputHighWater {
-            scratch.removeAll(keepingCapacity: true)
-            do {
-                hasMore = try session.takeOutput(into: &scratch, limit: context.limits.outputHighWater)
-            } catch {
-                connection.end()
-                return
-            }
-            connection.write(contentsOf: scratch)
-            let hasProgressed = !scratch.isEmpty
-            if !session.events.isEmpty { handleEvents(Span()) }
-            // What the events set off may have frames of its own.
-            if hasProgressed, session.wantsOutput { hasMore = true }
+        let hasMore: Bool
+        do {
+            hasMore = try session.write(
+                to: connection, highWater: context.limits.outputHighWater, handle: { handle($0, $1) })
+        } catch {
+            connection.end()
+            return
         }
         if hasMore {
             connection.requestDrainNotice()

@@ -13,6 +13,7 @@ final class Assembly: Sendable {
     let log: Log
     let server: Server
     let store: any RecordStore
+    let observations: ObservationRecorder
     let bound: [SocketAddress]
     private let accessSink: LogSink?
     private let reloads = ReloadFigures()
@@ -45,6 +46,13 @@ final class Assembly: Sendable {
         let (store, statistics) = try Assembly.makeStore(configuration.store, server, log)
         self.store = store
         log.noteSealing(configuration.store)
+        do throws(StoreOpenError) {
+            observations = try Assembly.makeObservations(configuration.store, log)
+        } catch {
+            store.close()
+            throw StartError(error.description)
+        }
+        observations.register(in: registry)
         let server = self.server
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
@@ -53,7 +61,9 @@ final class Assembly: Sendable {
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
-                store: store, admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics))
+                store: store, observations: observations,
+                admin: AdminEnvironment(version: Version.oncegate, log: log, statistics: statistics),
+                spool: Assembly.spoolDirectory(configuration, log))
         } catch {
             store.close()
             throw error
@@ -123,6 +133,20 @@ final class Assembly: Sendable {
         }
     }
 
+    /// Beside the records of an embedded store; without one, requests are only counted.
+    private static func makeObservations(
+        _ settings: Configuration.Store, _ log: Log
+    ) throws(StoreOpenError) -> ObservationRecorder {
+        switch settings {
+        case .memory:
+            try ObservationRecorder(store: nil, bytesMax: 0)
+        case .embedded(let embedded):
+            try ObservationRecorder(store: embedded.directory, bytesMax: embedded.observationsBytesMax) {
+                log.warning("observations cannot be written: the disk is full or failed")
+            }
+        }
+    }
+
     private static func register(
         _ registry: MetricRegistry, server: Server, statistics: @escaping @Sendable () -> StoreStatistics,
         accessSink: LogSink?, log: Log
@@ -145,7 +169,10 @@ final class Assembly: Sendable {
             for upstream in server.upstreamHealth() {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
             }
+            samples.set(.idempotencyBackgroundProbes, [], Double(server.backgroundProbeCount))
             samples.set(.bodyMemoryBytes, [], Double(server.bodyMemoryBytes))
+            samples.set(.spoolBytes, [], Double(server.spool?.reservedBytes ?? 0))
+            samples.set(.spoolFiles, [], Double(server.spool?.fileCount ?? 0))
             samples.set(.overloadState, [], server.isOverloaded ? 1 : 0)
             samples.set(.draining, [], server.isDraining ? 1 : 0)
             samples.set(.accessLogDropped, [], Double(accessSink?.droppedCount ?? 0))
@@ -181,6 +208,7 @@ final class Assembly: Sendable {
             log.noteSealing(next.store)
         }
         if next.store.withoutKeys != configuration.store.withoutKeys { noteRestartNeeded("store") }
+        if next.spool.place != configuration.spool.place { noteRestartNeeded("spool_path") }
         if next.workers != configuration.workers { noteRestartNeeded("workers") }
         if next.log != configuration.log { noteRestartNeeded("access_log, log_level") }
         if next.drain != configuration.drain { noteRestartNeeded("drain_delay, drain_timeout") }
@@ -202,6 +230,12 @@ final class Assembly: Sendable {
 
     func noteReload(succeeded: Bool) {
         reloads.note(succeeded: succeeded)
+    }
+
+    /// Everything that was submitted is on disk afterwards.
+    func closeStores() {
+        store.close()
+        observations.close()
     }
 
     // MARK: The operator's view
@@ -226,6 +260,7 @@ final class Assembly: Sendable {
 
     private static func protection(of policy: Policy?) -> String {
         guard let policy else { return "passes through" }
+        if policy.mode == .observe { return "observed: everything passes, nothing is protected" }
         let methods = policy.methods.map { $0.joined(separator: " ") } ?? "every method but GET HEAD OPTIONS TRACE"
         let keys = policy.keySources.map { source in
             switch source {

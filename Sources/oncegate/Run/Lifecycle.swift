@@ -150,7 +150,7 @@ final class Lifecycle: Sendable {
         state.value = .stopping
         let isClean = assembly.server.requestsInFlight == 0
         assembly.server.stop()
-        assembly.store.close()
+        assembly.closeStores()
         assembly.log.info("stopped")
         assembly.flushLogs()
         exit(isClean ? Exit.normal : Exit.failedToQuit)

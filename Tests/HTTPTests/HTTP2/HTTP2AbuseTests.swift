@@ -270,27 +270,59 @@ struct HTTP2AbuseTests {
         #expect(client.error == .tooManyGlitches)
     }
 
-    @Test("B11: streams beyond the limit are refused and nothing of them told")
-    func concurrency() {
-        // Before the client can know the limit.
+    @Test("B11: streams beyond the limit are refused, and nothing of them told", arguments: [false, true])
+    func concurrency(isAcknowledged: Bool) throws {
         let server = HTTP2Peer(.server)
         server.receive(Frames.clientStart)
-        for index in 0..<110 {
+        let settings = try #require(Frames.read(server.output()).first { $0.type == 0x4 }).payload
+        let announced = stride(from: 0, to: settings.count, by: 6).filter { settings[$0 + 1] == 3 }
+        #expect(announced.map { Array(settings[$0 + 2..<$0 + 6]) } == [[0, 0, 0, 100]])
+        if isAcknowledged { server.receive(Frames.settingsAcknowledgement) }
+        for index in 0..<109 {
             server.receive(Frames.headers(UInt32(2 * index + 1), Frames.request(), ends: false))
         }
-        #expect(server.told.count == 100 && server.session.activeStreams == 100)
+        // The head of a stream that is refused counts for the table.
+        let indexed = Frames.block(Frames.request()) + Frames.indexedLiteral("x", "y")
+        server.receive(Frames.frame(0x1, Frames.endHeaders, 219, indexed))
+        server.receive(Frames.data(219, [1, 2, 3], ends: true))
+        #expect(server.told.count == 100)
         let resets = Frames.read(server.output()).filter { $0.type == 0x3 }
         #expect(resets.count == 10 && resets.allSatisfy { $0.code == .refusedStream && $0.stream > 200 })
-        // Gaps are no matter; an id that was passed over is closed.
-        server.receive(Frames.reset(1) + Frames.headers(1001, Frames.request()))
+        #expect(server.session.activeStreams == 100 && server.error == nil)
+        // A place is free again. Gaps are no matter; an id that was passed over is closed.
+        server.receive(Frames.reset(1))
+        server.told = []
+        server.receive(
+            Frames.frame(0x1, Frames.endHeaders | Frames.endStream, 1001, Frames.block(Frames.request()) + [0xbe]))
+        guard case .request(1001, _, _, _, let lines, _)? = server.told.last else {
+            Issue.record("\(server.told)")
+            return
+        }
+        #expect(lines.hasSuffix("x: y\r\n"), "\(lines)")
         #expect(server.session.activeStreams == 100)
         server.receive(Frames.headers(999, Frames.request()))
         #expect(Frames.read(server.output()).contains { $0.type == 0x7 || $0.type == 0x3 })
-        // When it has acknowledged it, it is an error of the connection.
-        for index in 0..<101 {
-            self.server.receive(Frames.headers(UInt32(2 * index + 1), Frames.request(), ends: false))
+    }
+
+    @Test("B11: streams are refused as long as the client may reset some; then the connection ends")
+    func concurrencyFlood() {
+        let server = HTTP2Peer(.server)
+        server.receive(Frames.clientStart + Frames.settingsAcknowledgement)
+        var refused = 0
+        for index in 0..<1000 where server.error == nil {
+            server.receive(Frames.headers(UInt32(2 * index + 1), Frames.request(), ends: false))
+            refused += Frames.read(server.output()).count { $0.type == 0x3 }
         }
-        #expect(Frames.read(self.server.output()).last?.code == .protocolError)
+        #expect(server.error == .tooManyResets && refused <= 202, "\(refused)")
+        #expect(server.told.count == 100)
+        // All at once, before a reset could be sent: the library's fence.
+        let other = HTTP2Peer(.server)
+        other.receive(Frames.clientStart + Frames.settingsAcknowledgement)
+        for index in 0..<400 {
+            other.receive(Frames.headers(UInt32(2 * index + 1), Frames.request(), ends: false))
+        }
+        #expect(other.told.count == 100)
+        #expect(Frames.read(other.output()).last?.code == .protocolError)
     }
 
     @Test(

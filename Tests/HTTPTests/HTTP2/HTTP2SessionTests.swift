@@ -70,6 +70,16 @@ struct HTTP2SessionTests {
             ])
     }
 
+    @Test("A client's GOAWAY says nothing of its own streams: they end as if there were none")
+    func goAwayOfClient() throws {
+        let id = try #require(client.request())
+        exchange(client, server)
+        server.receive(Frames.frame(0x7, 0, 0, [UInt8](repeating: 0, count: 8)))
+        server.respond(id)
+        _ = server.output()
+        #expect(server.told.last == .closed(id), "\(server.told)")
+    }
+
     @Test("Reused heads, queues and slots keep their buffers: the steady state allocates nothing of ours")
     func buffers() throws {
         var addresses: Set<UInt> = []

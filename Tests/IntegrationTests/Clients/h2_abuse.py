@@ -245,10 +245,32 @@ def windows(target, one, streams=120):
             stuck += 1
             break
         wire.receive(0)
+    sent = wire.sent_octets - before
+    top_up(target, wire)
+    return wire.report(full=full, window=wire.window, sent=sent, stuck=stuck)
+
+
+def settle(wire):
+    """The updates of all that was sent are here: a PING's answer overtakes those of its own turn, and no earlier ones."""
     wire.barrier()
-    # Updates come when half of the window is used; what was abandoned may be read for a while before it is given up.
-    wire.until(lambda: wire.window > full * 3 // 4, 4)
-    return wire.report(full=full, window=wire.window, sent=wire.sent_octets - before, stuck=stuck)
+    wire.barrier()
+
+
+def top_up(target, wire):
+    """Uploads octets that are read at once, until an update comes: it gives back everything that was read until then,
+    so that the window is full again unless octets were lost before. Updates come when half of it is used."""
+    settle(wire)
+    stream, size = wire.open(target.post(path=target.path), end=False), 8192
+    for _ in range(4 * wire.window // size):
+        updates = wire.updates
+        if wire.is_over() or not wire.until(lambda: min(wire.window, wire.stream_window(stream)) >= size, 3):
+            return
+        wire.send_data(stream, bytes(size))
+        settle(wire)
+        if wire.updates > updates:
+            break
+    wire.send_data(stream, b"", end=True)
+    wire.until(lambda: stream in wire.ended or wire.is_over())
 
 
 def pieces(wire, stream, count, size=4096, padding=None):

@@ -100,7 +100,7 @@ class Wire:
         self.goaway, self.resets, self.statuses, self.ended, self.fields = None, {}, {}, set(), {}
         self.goaways, self.data, self.pings, self.settings, self.acks = [], {}, [], {}, 0
         self.closed, self.window, self.stream_windows, self.reads = False, 65535, {}, reads
-        self.sent_octets, self.frames_in, self.largest_table = 0, 0, 0
+        self.sent_octets, self.frames_in, self.largest_table, self.updates = 0, 0, 0, 0
         self.next_stream, self.header_block = 1, None
         if preface:
             self.send(PREFACE, frame(SETTINGS, payload=b"".join(setting(*each) for each in settings)))
@@ -212,6 +212,7 @@ class Wire:
             self.goaways.append([int.from_bytes(payload[:4], "big"), self.goaway])
         elif kind == WINDOW:
             if stream == 0:
+                self.updates += 1
                 self.window += int.from_bytes(payload, "big")
             else:
                 self.stream_windows[stream] = self.stream_windows.get(stream, 0) + int.from_bytes(payload, "big")

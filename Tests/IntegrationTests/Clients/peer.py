@@ -8,6 +8,7 @@ hands of the Swift side: every request head is an event, and the answer to it a 
 import asyncio
 import base64
 import json
+import os
 import socket
 import ssl
 import struct
@@ -151,6 +152,7 @@ class Session(asyncio.Protocol):
         self.changed = asyncio.Event()
         self.is_open, self.goaway, self.octets_received, self.failure = True, None, 0, None
         self.input, self.expects_preface, self.owner = bytearray(), not client_side, 0
+        self.blocked, self.pongs = set(), set()
 
     def connection_made(self, transport):
         self.transport = transport
@@ -191,6 +193,8 @@ class Session(asyncio.Protocol):
             self.expects_preface = False
             try:
                 for event in self.connection.receive_data(frame):
+                    if isinstance(event, h2.events.PingAckReceived):
+                        self.pongs.add(bytes(event.ping_data))
                     self.received(event)
             except h2.exceptions.ProtocolError as error:
                 self.failure = f"{type(error).__name__}: {error}"
@@ -231,7 +235,11 @@ class Session(asyncio.Protocol):
     async def send_body(self, stream, octets, end):
         position = 0
         while position < len(octets):
+            if self.window(stream) <= 0:
+                self.blocked.add(stream)
+                self.notify()
             await self.until(lambda: not self.is_open or self.window(stream) > 0)
+            self.blocked.discard(stream)
             if not self.is_open:
                 return
             count = min(self.window(stream), self.connection.max_outbound_frame_size, len(octets) - position)
@@ -241,6 +249,13 @@ class Session(asyncio.Protocol):
         if end:
             self.connection.end_stream(stream)
         self.flush()
+
+    async def barrier(self):
+        """The other side has handled everything that was sent: it answers a PING."""
+        mark = os.urandom(8)
+        self.connection.ping(mark)
+        self.flush()
+        await self.until(lambda: mark in self.pongs or not self.is_open)
 
     def window(self, stream):
         try:
@@ -268,9 +283,14 @@ class Session(asyncio.Protocol):
         await self.until(lambda: not self.is_open)
         return await self.state(_)
 
-    async def goaway_received(self, _):
-        await self.until(lambda: self.goaway or not self.is_open)
-        return await self.state(_)
+    async def goaway_received(self, command):
+        """Waits for a GOAWAY, or for one that names a stream up to `last`."""
+        last = command.get("last")
+        await self.until(lambda: not self.is_open or self.goaway and (last is None or self.goaway[0] <= last))
+        return await self.state(command)
+
+    async def ping(self, _):
+        await self.barrier()
 
 
 def truncate(transport):
@@ -325,6 +345,29 @@ class Upstream:
                 session.write_raw(hyperframe.frame.GoAwayFrame(
                     0, last_stream_id=command["last"], error_code=command["code"]).serialize())
 
+    async def pause(self, _):
+        """Reads nothing from any connection, so that the other side's kernel takes no more."""
+        for session in self.connections:
+            if session.is_open:
+                session.transport.pause_reading()
+
+    async def resume(self, _):
+        for session in self.connections:
+            if session.is_open:
+                session.transport.resume_reading()
+
+    async def stalled(self, command):
+        """Waits until so many streams of one connection have no window, and nothing that would open it is under way."""
+        def found():
+            return next((each for each in self.connections if each.is_open and len(each.blocked) >= command["count"]), None)
+        while True:
+            while not (session := found()):
+                await asyncio.sleep(0.005)
+            before = set(session.blocked)
+            await session.barrier()
+            if before <= session.blocked:
+                return {}
+
     async def grant(self, command):
         """A window for everything on every connection, after a time of starvation."""
         for session in self.connections:
@@ -361,6 +404,10 @@ class UpstreamSession(Session):
         self.peer.tell(event="connection", handle=self.upstream.handle, connection=self.number,
                        agreement=agreement(self.transport))
         super().begin()
+        # Who has wide streams has a wide connection.
+        if (width := self.upstream.settings.get("initial_window_size", 0)) > 65535:
+            self.connection.increment_flow_control_window(width - 65535)
+            self.flush()
 
     def refuses(self, frame):
         """A stream above the limit: REFUSED_STREAM, where the library would end the connection. A client may open it
@@ -458,6 +505,12 @@ class UpstreamSession(Session):
     async def step_latch(self, exchange, stream, step):
         await self.peer.latch(step["latch"]).wait()
 
+    async def step_ping(self, exchange, stream, step):
+        await self.barrier()
+
+    async def step_reach(self, exchange, stream, step):
+        self.peer.tell(event="reached", handle=self.upstream.handle, latch=step["latch"])
+
     async def step_never(self, exchange, stream, step):
         await self.until(lambda: not self.is_open)
 
@@ -550,6 +603,8 @@ class ClientSession(Session):
         stream = self.connection.get_next_available_stream_id()
         self.answers[stream] = Answer()
         self.connection.send_headers(stream, as_headers(command["fields"]), end_stream=command["end"])
+        if command.get("code") is not None:  # In the same segment.
+            self.connection.reset_stream(stream, command["code"])
         self.flush()
         return {"stream": stream}
 
@@ -574,6 +629,10 @@ class ClientSession(Session):
             if answer.unacknowledged:
                 self.connection.acknowledge_received_data(answer.unacknowledged, stream)
                 answer.unacknowledged = 0
+        self.flush()
+
+    async def open_window(self, command):
+        self.connection.increment_flow_control_window(command["count"], command.get("stream"))
         self.flush()
 
     def is_over(self, answer):

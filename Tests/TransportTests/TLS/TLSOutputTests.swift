@@ -108,6 +108,35 @@ struct TLSOutputTests {
         #expect(client.events.next() == .closed)
     }
 
+    @Test("octets given to the channel count once, whether they wait, are encrypted and wait, or are sent")
+    func given() throws {
+        let count: UInt64 = 2_000_000
+        let given = Recorder<UInt64>()
+        let server = try TLSServer(.test()) { channel in
+            channel.act = { channel, event in
+                if event == .received([1]) {
+                    _ = cl_send_buffer(channel.descriptor, 4096)
+                    channel.write(shared: StreamChannelTests.pattern(Int(count)), 0..<Int(count))
+                    channel.flush()
+                    #expect(channel.payloadOctetsWritten > 0 && channel.queuedOutputBytes > 0)
+                    given.append(channel.payloadOctetsGiven)
+                    channel.write(contentsOf: [1, 2, 3])
+                    given.append(channel.payloadOctetsGiven)
+                } else if event == .received([2]) {
+                    given.append(channel.payloadOctetsGiven)
+                }
+            }
+        }
+        defer { server.stop() }
+        let client = try RawTLSClient(server.address, receiveBuffer: 4096)
+        try client.write([1])
+        #expect(given.next() == count)
+        #expect(given.next() == count + 3)
+        #expect(try client.read(count: Int(count) + 3).count == Int(count) + 3)
+        try client.write([2])
+        #expect(given.next() == count + 3)
+    }
+
     @Test("delivery is known of what is still to be encrypted")
     func delivery() throws {
         let count = 2_000_000
