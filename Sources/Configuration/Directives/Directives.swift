@@ -73,7 +73,7 @@ extension Directives {
             defaultText: "auto", isReloadable: false, help: "Worker queues; auto is one per core.", example: "4"),
         Directive(
             name: "listen", blocks: [.top], forms: [.of(.value(.listenAddress), block: .optional(.listen))],
-            isRepeatable: true, isRequired: true,
+            isRepeatable: true, isRequired: true, isReloadable: false,
             help: "Where clients connect: HOST:PORT with an address literal, [V6]:PORT or unix:/PATH.",
             example: "0.0.0.0:8080", isInExample: true),
         Directive(

@@ -12,7 +12,9 @@ package enum MetricFamilies {
     private static func declare(_ family: MetricFamily) -> MetricDeclaration {
         switch family {
         case .connections, .connectionsTotal, .connectionsRejected: connection(family)
-        case .tlsHandshakes, .tlsHandshakeFailures, .tlsCertificateReloads, .tlsCertificateNotAfter: tls(family)
+        case .tlsHandshakes, .tlsHandshakeFailures, .tlsCertificateReloads, .tlsTicketKeyReloads,
+            .tlsCertificateNotAfter:
+            tls(family)
         case .requests, .requestsInFlight, .requestDuration, .overhead, .requestSize, .responseSize, .malformedRequests,
             .http2GoAwaySent:
             request(family)
@@ -64,6 +66,11 @@ package enum MetricFamilies {
             counter(
                 "oncegate_tls_certificate_reloads_total", [.literal("result")],
                 "Times certificates were read again; after a failure the ones before stay.", .callback)
+        case .tlsTicketKeyReloads:
+            counter(
+                "oncegate_tls_ticket_key_reloads_total", [.literal("result")],
+                "Times shared keys of session tickets were read again; after a failure the ones before stay.", .callback
+            )
         default:
             gauge(
                 "oncegate_tls_certificate_not_after_timestamp_seconds", [.free("name")],

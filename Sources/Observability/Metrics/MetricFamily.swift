@@ -6,6 +6,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case tlsHandshakes
     case tlsHandshakeFailures
     case tlsCertificateReloads
+    case tlsTicketKeyReloads
     case tlsCertificateNotAfter
     case requests
     case requestsInFlight

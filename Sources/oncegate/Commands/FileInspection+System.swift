@@ -30,6 +30,14 @@ extension FileInspection {
                 tokenKeyFindings { () throws(TokenKeyFileError) in
                     _ = try TokenKeys.keys(ofSet: path, for: algorithms)
                 }
+            },
+            ticketKeys: { path in
+                do throws(TLSError) {
+                    _ = try TicketKeyFile.read(path)
+                    return exposure(of: path).map { [$0] } ?? []
+                } catch {
+                    return [Finding(.key, error.problem, hint: error.hint)]
+                }
             })
     }
 
@@ -92,7 +100,7 @@ extension FileInspection {
     }
 
     /// A private key is for the proxy only.
-    private static func exposure(of path: String) -> Finding? {
+    static func exposure(of path: String) -> Finding? {
         guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
         let text = String(mode, radix: 8)
         return mode & S_IROTH != 0

@@ -59,6 +59,7 @@ final class Assembly: Sendable {
         reloads.register(registry)
         certificates.register(registry)
         tokenKeys.register(registry)
+        certificates.use(settings)
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
@@ -193,15 +194,21 @@ final class Assembly: Sendable {
 
     /// What a reload cannot change is said, and stays as it was.
     func reload(_ next: Configuration) throws(StartError) {
-        let settings = try ServerSettings(
-            next, cores: server.workers.count, certificates: certificates, tokenKeys: tokenKeys)
-        certificates.reload(log)
-        tokenKeys.reload(log)
-        try server.reload(settings)
+        do throws(StartError) {
+            let settings = try ServerSettings(
+                next, cores: server.workers.count, certificates: certificates, tokenKeys: tokenKeys)
+            tokenKeys.reload(log)
+            try server.reload(settings)
+            certificates.use(settings)
+        } catch {
+            certificates.forgetUnused()
+            throw error
+        }
         tokenKeys.keep(
             for: next.routes.compactMap { route in
                 if case .jwt(let scope)? = route.policy?.scope { scope } else { nil }
             })
+        certificates.reload(log)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
         if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {

@@ -73,7 +73,12 @@ extension TLSServerContext.Options {
             case .required(let path): .required(caPath: path)
             }
         rejectsUnknownName = tls.rejectsUnknownName
-        usesTickets = tls.usesTickets
+        tickets =
+            switch tls.tickets {
+            case .off: .none
+            case .on: .own
+            case .shared(let path): .shared(path: path)
+            }
     }
 }
 
