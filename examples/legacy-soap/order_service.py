@@ -4,12 +4,14 @@
     order_service.py --port N --file ORDERS [--slow-every N] [--slow-seconds S]
 
 Every N-th call is slow: its order is in the books at once, its answer comes S seconds later. That is when clients call
-again. GET /orders?reference=R lists the orders with that reference as JSON, for people and probes.
+again. An order whose reference begins with "lost" is in the books, too, and its connection is cut instead of answered.
+GET /orders?reference=R lists the orders with that reference as JSON, for people and probes.
 """
 
 import argparse
 import json
 import os
+import socket
 import threading
 import time
 from socketserver import ThreadingMixIn
@@ -45,6 +47,8 @@ class Orders(ServiceBase):
     @rpc(Unicode, Unicode, Integer, _returns=Unicode)
     def PlaceOrder(ctx, reference, item, quantity):
         number = books.add(reference=reference, item=item, quantity=quantity)
+        if reference.startswith("lost"):
+            ctx.transport.req_env["example.connection"].shutdown(socket.SHUT_RDWR)
         if options.slow_every and number % options.slow_every == 0:
             time.sleep(options.slow_seconds)
         return f"order {number} for {reference}"
@@ -66,8 +70,14 @@ def application(environment, start):
 class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, request, client_address):
+        pass  # A client that has left is nothing to write home about.
+
 
 class QuietHandler(WSGIRequestHandler):
+    def get_environ(self):
+        return {**super().get_environ(), "example.connection": self.connection}
+
     def log_message(self, *arguments):
         pass
 
