@@ -187,6 +187,23 @@ import Testing
         try ObserveTests.waitForObserved(memory.proxy, 1)
     }
 
+    @Test("docs/legacy-soap.md is true: each of its commands, in its order, does what it says")
+    func guide() throws {
+        let root = ProxyProcess.packageRoot
+        let result = try Subprocess.run(
+            ["\(root)/examples/legacy-soap/guide"], environment: ["ONCEGATE_BINARY": ProxyProcess.binary],
+            until: .after(110))
+        #expect(result.ending == .exit(0), "\(result.output)\n\(result.error)")
+        func commands(_ text: String) -> [Substring] {
+            text.split(separator: "\n").filter { $0.hasPrefix("$ ") }
+        }
+        let guide = try String(contentsOfFile: "\(root)/docs/legacy-soap.md", encoding: .utf8)
+        // The service and the proxy are started by other means, so that their ports are free ones.
+        let own = ["$ python order_service.py", "$ oncegate run", "$ cp ", "$ cd ", "$ export ", "$ pip "]
+        let shown = commands(guide).filter { command in !own.contains { command.hasPrefix($0) } }
+        #expect(!shown.isEmpty && shown == commands(result.output))
+    }
+
     /// Made-up observations in a directory of the test's own.
     private func write(_ routes: [ObservedRoute], _ observations: [Observation], batch: Int = 50_000) throws -> String {
         let directory = try TestScope.current!.newDirectory()
