@@ -141,6 +141,14 @@ static inline long cl_linger_reset(int descriptor) {
     struct linger linger = {1, 0};
     CL_RESULT(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
 }
+// Who connected a UNIX socket, as the kernel saw it then: user id << 32 | process id.
+static inline long cl_peer_credentials(int descriptor) {
+    // struct ucred, which glibc declares under _GNU_SOURCE only.
+    struct { int32_t pid; uint32_t uid; uint32_t gid; } peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -(long)errno;
+    return (long)((uint64_t)(peer.uid & 0x7FFFFFFF) << 32 | (uint32_t)peer.pid);
+}
 static inline long cl_unacknowledged(int descriptor) {
     int count = 0;
     if (ioctl(descriptor, SIOCOUTQ, &count) < 0) return -(long)errno;

@@ -7,6 +7,7 @@ struct AttemptModel {
     enum Event: Equatable, CustomStringConvertible {
         case claimAnswered(StoreResult)
         case waitExpired
+        case probeEnded(Bool)
         /// An octet of the request goes to the network. The machine is not told; later failures are.
         case octetSent
         case answerStarted(Int)
@@ -22,6 +23,7 @@ struct AttemptModel {
             case .claimAnswered(.claimed): "claimed"
             case .claimAnswered(let result): "store: \(result)"
             case .waitExpired: "waitExpired"
+            case .probeEnded(let decided): "probeEnded(\(decided))"
             case .octetSent: "octetSent"
             case .answerStarted(let status): "answerStarted(\(status))"
             case .partGiven: "partGiven"
@@ -51,9 +53,10 @@ struct AttemptModel {
     static let tombstone = Tombstone(status: 201, bodyBytes: 9, bodyDigest: Digest256(words: (0, 0, 0, 0)))
     /// One status of each rule.
     static let statuses = [201, 503, 502]
+    static let unknown = UnknownOutcome(cause: .broken, epoch: 5, ageMilliseconds: 9)
     static let storeResults: [StoreResult] = [
         .claimed(claim), .joined, .inFlight, .tooManyWaiters, .recorded(answer, epoch: 1), .notKept(tombstone),
-        .unknown(.broken), .mismatch, .refused(.full), .refused(.failed), .refused(.corrupt),
+        .unknown(unknown), .mismatch, .refused(.full), .refused(.failed), .refused(.corrupt),
     ]
 
     private let policy: Policy
@@ -65,6 +68,9 @@ struct AttemptModel {
     private var hasLeft = false
     /// The timer runs once; it may run after the wait is over.
     private var hasWaitExpired = false
+    /// A probe runs whose end will be told.
+    private var isProbing = false
+    private var probes = 0
     private var isGranted = false
     private var isUnprotected = false
     private var outcomes: [Attempt.OutcomeKind] = []
@@ -87,9 +93,10 @@ struct AttemptModel {
     private var isListening = false
     private var isOver = false
 
-    init(_ onStoreError: Policy.OnStoreError) {
+    init(_ onStoreError: Policy.OnStoreError, probes: Bool = false) {
         var policy = Policy()
         policy.onStoreError = onStoreError
+        if probes { policy.onUnknown = .probe(Probe(target: Template([.literal("/")]))) }
         self.policy = policy
         attempt = Attempt(policy: AttemptPolicy(policy))
     }
@@ -107,7 +114,9 @@ struct AttemptModel {
         if outcomesUnanswered > 0 {
             events += [.outcomeStored(.durable), .outcomeStored(.failed(.failed)), .outcomeStored(.stale)]
         }
+        if isProbing { events += [.probeEnded(true), .probeEnded(false)] }
         guard !isOver else { return events }
+        if isProbing { events.append(.waitExpired) }
         if hasJoined && !hasWaitExpired { events.append(.waitExpired) }
         if clientIsHere && !isListening { events.append(.clientLeft) }
         switch connection {
@@ -140,7 +149,8 @@ struct AttemptModel {
         try check(perform(event), after: event)
         try expect(attempt.isEnded == isOver, "isEnded is \(attempt.isEnded)")
         try expect(attempt.ownsClaim == (isGranted && forwards > 0 && !isOver), "ownsClaim is \(attempt.ownsClaim)")
-        try expect(attempt.isJoined == (hasJoined && awaitsClaim && !isOver), "isJoined is \(attempt.isJoined)")
+        let waits = (hasJoined && awaitsClaim || isProbing) && !isOver
+        try expect(attempt.isWaiting == waits, "isWaiting is \(attempt.isWaiting)")
     }
 
     private mutating func note(_ event: Event) {
@@ -162,6 +172,13 @@ struct AttemptModel {
         case .outcomeStored: outcomesUnanswered -= 1
         case .clientLeft: clientIsHere = false
         case .waitExpired: hasWaitExpired = true
+        case .probeEnded(let decided):
+            isProbing = false
+            if decided, !isOver {
+                awaitsClaim = true
+                hasJoined = false
+                hasWaitExpired = false
+            }
         case .octetSent, .partGiven: break
         }
     }
@@ -170,6 +187,7 @@ struct AttemptModel {
         switch event {
         case .claimAnswered(let result): attempt.claimAnswered(result)
         case .waitExpired: attempt.waitExpired()
+        case .probeEnded(let decided): attempt.probeEnded(decided: decided)
         case .answerStarted(let status): attempt.answerStarted(status: status)
         case .answerEnded: attempt.answerEnded(clientWaits: !isListening)
         case .failed(let failure): attempt.attemptFailed(failure, clientWaits: !isListening, partSent: isPartGiven)
@@ -187,6 +205,14 @@ struct AttemptModel {
         case .startWaiting(let milliseconds):
             try expect(event == .claimAnswered(.joined) && milliseconds == 10_000, "waits for nothing")
             try expect(clientIsHere, "waits for a client that has left")
+        case .probe(let outcome, let milliseconds):
+            try expect(event == .claimAnswered(.unknown(outcome)) && outcome == Self.unknown, "probes what is known")
+            try expect(AttemptPolicy(policy).probes && probes == 0, "probes again, or against the policy")
+            try expect(milliseconds == 10_000 && clientIsHere, "waits for nobody")
+            probes += 1
+            isProbing = true
+        case .claimAgain:
+            try expect(event == .probeEnded(true) && !isGranted, "claims again for no reason")
         case .forward(let claim):
             try expect(event == .claimAnswered(.claimed(claim)), "forwards without a claim")
             try forward()
@@ -227,7 +253,7 @@ struct AttemptModel {
             if connection == .paused { connection = .open } else { owesLoss = true }
         case .end:
             try expect(isListening || !clientIsHere, "ends while the client waits")
-            if !isUnprotected { try expectStored() }
+            if !isUnprotected, forwards > 0 { try expectStored() }
             try end(telling: false)
         }
     }
@@ -282,7 +308,8 @@ struct AttemptModel {
         case .claimAnswered(let result):
             switch result {
             case .notKept(let tombstone): return .notKept(tombstone)
-            case .unknown: return .problem(.outcomeUnknown)
+            case .unknown where !AttemptPolicy(policy).probes || probes > 0 || !clientIsHere:
+                return .problem(.outcomeUnknown)
             case .mismatch: return .problem(.keyReused)
             case .inFlight, .tooManyWaiters: return .problem(.inProgress)
             case .refused(.corrupt): return .problem(.recordCorrupt)
@@ -290,6 +317,7 @@ struct AttemptModel {
                 return .problem(refusal == .full ? .storeFull : .storeUnavailable)
             default: return nil
             }
+        case .probeEnded(false), .waitExpired: return .problem(.outcomeUnknown)
         case .outcomeStored, .failed:
             switch firstFailure {
             case .notSent(let problem): return .problem(problem)
@@ -308,6 +336,8 @@ struct AttemptModel {
         for _ in 0..<12 {
             if outcomesUnanswered > 0 {
                 try apply(.outcomeStored(.durable))
+            } else if isProbing {
+                try apply(.probeEnded(true))
             } else if awaitsClaim && (!isOver || hasLeft) {
                 try apply(.claimAnswered(.claimed(Self.claim)))
             } else if !isOver, connection == .open {

@@ -41,11 +41,12 @@ import Testing
     }
 
     /// Their number is finite: nothing that happens to an attempt happens to it again for ever.
-    @Test(arguments: [Policy.OnStoreError.reject, .pass])
-    func everySequenceThereIs(_ onStoreError: Policy.OnStoreError) throws {
+    @Test(arguments: [Policy.OnStoreError.reject, .pass], [false, true])
+    func everySequenceThereIs(_ onStoreError: Policy.OnStoreError, probes: Bool) throws {
         var count = 0
         var path: [AttemptModel.Event] = []
-        try enumerate(AttemptModel(onStoreError), depth: 16, path: &path, count: &count)
+        let model = AttemptModel(onStoreError, probes: probes)
+        try enumerate(model, depth: 20, path: &path, count: &count)
         #expect(count > 10_000)
     }
 
@@ -53,7 +54,8 @@ import Testing
     func randomWalks(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         for walk in 0..<2_000 {
-            var model = AttemptModel(Bool.random(using: &random) ? .reject : .pass)
+            var model = AttemptModel(
+                Bool.random(using: &random) ? .reject : .pass, probes: Bool.random(using: &random))
             var path: [AttemptModel.Event] = []
             do {
                 for _ in 0..<24 {

@@ -7,6 +7,7 @@ final class DurableStore: VirtualStore {
     private final class Row {
         var machine: RecordMachine
         let retention: UInt64
+        var unknownSince: UInt64 = 0
         /// Claims of waiters that run again what has become unknown.
         var resenders: [ReplyAddress: Claim] = [:]
 
@@ -25,7 +26,8 @@ final class DurableStore: VirtualStore {
     private enum Change {
         case claim(RecordKey, epoch: UInt64, ReplyAddress)
         /// `before`: what stood when the outcome came, for the case that it was unknown already.
-        case outcome(ClaimReference, Outcome, ReplyAddress, RecordMachine.CompleteAction, before: RecordMachine)
+        case outcome(
+            ClaimReference, Outcome, ReplyAddress, RecordMachine.CompleteAction, before: RecordMachine, byProbe: Bool)
         case delivered(RecordKey)
     }
 
@@ -88,7 +90,8 @@ final class DurableStore: VirtualStore {
         guard !changingKeys.isEmpty else { return false }
         switch request {
         case .again(let claim, _), .asked(.claim(let claim, _)): return changingKeys.contains(claim.key)
-        case .asked(.complete(let claim, _, _)), .asked(.delivered(let claim)): return changingKeys.contains(claim.key)
+        case .asked(.complete(let claim, _, _)), .asked(.settle(let claim, _, _)), .asked(.delivered(let claim)):
+            return changingKeys.contains(claim.key)
         case .asked(.leave(let key, _)), .asked(.resolve(let key, _, _)): return changingKeys.contains(key)
         case .asked(.list), .asked(.appendBody), .asked(.readBody): return false
         }
@@ -99,6 +102,9 @@ final class DurableStore: VirtualStore {
         case .again(let claim, let address): decide(claim, address, isWaiting: true)
         case .asked(.claim(let claim, let address)): decide(claim, address, isWaiting: false)
         case .asked(.complete(let claim, let outcome, let address)): complete(claim, outcome, address)
+        case .asked(.settle(let claim, let outcome, let address)):
+            guard case .unknown? = rows[claim.key]?.machine.state else { return reply(address, .stored(.stale)) }
+            complete(claim, outcome, address, byProbe: true)
         case .asked(.leave(let key, let address)):
             if rows[key]?.machine.leave(address) == true { joined.remove(address) }
         case .asked(.delivered(let claim)):
@@ -127,7 +133,7 @@ final class DurableStore: VirtualStore {
         case .inFlight: reply(address, .inFlight)
         case .tooManyWaiters: reply(address, .tooManyWaiters)
         case .mismatch: reply(address, .mismatch)
-        case .unknown(let cause): reply(address, .unknown(cause))
+        case .unknown(let cause): if let row { reply(address, .unknown(unknown(row, cause))) }
         case .replay, .notKept: replay(machine.epoch, address)
         }
     }
@@ -140,7 +146,14 @@ final class DurableStore: VirtualStore {
         }
     }
 
-    private func complete(_ claim: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+    private func unknown(_ row: Row, _ cause: UnknownCause) -> UnknownOutcome {
+        UnknownOutcome(
+            cause: cause, epoch: row.machine.epoch, ageMilliseconds: simulation.now - row.unknownSince)
+    }
+
+    private func complete(
+        _ claim: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress, byProbe: Bool = false
+    ) {
         guard let row = rows[claim.key] else { return reply(address, .stored(.stale)) }
         let before = row.machine
         let action = row.machine.complete(
@@ -152,7 +165,8 @@ final class DurableStore: VirtualStore {
         case .freed, .settled: break
         }
         if row.machine.state == .completed || row.machine.state == .tombstone { answers[claim.epoch] = outcome }
-        changes.append(.outcome(claim, outcome, address, action, before: before))
+        if before.state == .inFlight { row.unknownSince = simulation.now }
+        changes.append(.outcome(claim, outcome, address, action, before: before, byProbe: byProbe))
         changingKeys.insert(claim.key)
     }
 
@@ -214,7 +228,8 @@ final class DurableStore: VirtualStore {
             guard let row = rows[key] else { return }
             row.machine.claimStored(epoch: epoch)
             disk[key] = Stored(machine: row.machine, retention: row.retention)
-        case .outcome(let claim, _, _, let action, _):
+        case .outcome(let claim, _, _, let action, _, let byProbe):
+            if byProbe, action == .freed { simulation.oracle.releasedByProbe(claim.epoch) }
             switch action {
             case .stale: break
             case .freed:
@@ -234,9 +249,9 @@ final class DurableStore: VirtualStore {
         switch change {
         case .claim(let key, let epoch, let address): give(key, epoch, to: address)
         case .delivered: break
-        case .outcome(let claim, let outcome, let address, let action, _):
+        case .outcome(let claim, let outcome, let address, let action, _, _):
             switch outcome {
-            case .answered, .notKept: simulation.oracle.recorded(claim.epoch)
+            case .answered, .notKept: simulation.oracle.recorded(claim.epoch, outcome)
             case .unknown, .released: break
             }
             simulation.oracle.settled(claim.epoch)
@@ -267,7 +282,7 @@ final class DurableStore: VirtualStore {
             if let again = rows[claim.key]?.resenders[waiter] {
                 queue.insert(.again(again, waiter), at: 0)
             } else {
-                reply(waiter, .unknown(cause))
+                if let row = rows[claim.key] { reply(waiter, .unknown(unknown(row, cause))) }
             }
         case .released: simulation.fail("a release settles nobody")
         }
@@ -279,7 +294,7 @@ final class DurableStore: VirtualStore {
         case .claim(let key, let epoch, let address): refuse(key, epoch, address)
         // The key's row on the disk keeps saying that nothing was delivered.
         case .delivered: break
-        case .outcome(let claim, let outcome, let address, let action, let before):
+        case .outcome(let claim, let outcome, let address, let action, let before, _):
             simulation.oracle.settled(claim.epoch)
             reply(address, .stored(.failed(.diskFull)))
             guard let row = rows[claim.key] else { return }
@@ -297,7 +312,8 @@ final class DurableStore: VirtualStore {
                 case .answered, .notKept: _ = row.machine.outcomeNotStored(epoch: claim.epoch)
                 case .unknown, .released: break
                 }
-                for waiter in waiters { reply(waiter, .unknown(.notStored)) }
+                row.unknownSince = simulation.now
+                for waiter in waiters { reply(waiter, .unknown(unknown(row, .notStored))) }
             }
         }
     }
@@ -326,7 +342,9 @@ final class DurableStore: VirtualStore {
                 epoch: stored.machine.epoch, expiresAtMilliseconds: stored.machine.expiresAtMilliseconds,
                 isDelivered: stored.machine.isDelivered)
             simulation.oracle.settled(machine.epoch)
-            if machine.state == .completed || machine.state == .tombstone { simulation.oracle.recorded(machine.epoch) }
+            if machine.state == .completed || machine.state == .tombstone {
+                simulation.oracle.recorded(machine.epoch, answers[machine.epoch])
+            }
             if machine.state == .inFlight {
                 _ = machine.ownerDied(
                     wasSent: marks.contains(machine.epoch), nextEpoch: 0, nextExpiresAtMilliseconds: 0)
@@ -336,7 +354,9 @@ final class DurableStore: VirtualStore {
                 continue
             }
             disk[key] = Stored(machine: machine, retention: stored.retention)
-            rows[key] = Row(machine: machine, retention: stored.retention)
+            let row = Row(machine: machine, retention: stored.retention)
+            row.unknownSince = simulation.now
+            rows[key] = row
         }
     }
 }

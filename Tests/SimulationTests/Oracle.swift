@@ -17,8 +17,12 @@ final class Oracle {
         var isDelivered = false
         /// The operator has decided about it.
         var isSettledByOperator = false
+        /// A probe has found that it was not executed.
+        var isReleasedByProbe = false
         /// What was, or is to be, recorded.
         var answer: RecordedAnswer?
+        /// What the store says that it has.
+        var recordedAnswer: RecordedAnswer?
     }
 
     private struct Execution {
@@ -64,7 +68,7 @@ final class Oracle {
             guard let other = attempts[epoch], other.isSent else { continue }
             let mayRunAgain =
                 epoch < claim.epoch
-                && (other.isReleased || (other.isSettled && now >= other.expiresAt) || other.isSettledByOperator
+                && (other.isReleased || other.isReleasedByProbe || (other.isSettled && now >= other.expiresAt) || other.isSettledByOperator
                     || (plan.policy.onUnknown == .resend && !other.isRecorded) || (plan.isHashed && other.isDelivered))
             if !mayRunAgain {
                 onViolation(
@@ -100,9 +104,17 @@ final class Oracle {
         attempts[epoch]?.isSettled = true
     }
 
-    func recorded(_ epoch: UInt64) {
+    /// A late answer and a probe may both want to: the first that the store takes stands.
+    func recorded(_ epoch: UInt64, _ outcome: Outcome?) {
         attempts[epoch]?.isRecorded = true
+        if case .answered(let answer)? = outcome { attempts[epoch]?.recordedAnswer = answer }
     }
+
+    func releasedByProbe(_ epoch: UInt64) {
+        attempts[epoch]?.isReleasedByProbe = true
+    }
+
+    func executionStatuses(of key: RecordKey) -> [Int] { (executions[key] ?? []).map(\.status) }
 
     func delivered(_ claim: ClaimReference) {
         attempts[claim.epoch]?.isDelivered = true
@@ -111,7 +123,9 @@ final class Oracle {
     /// The operator has released or forgotten whatever stands under the key, or answered it.
     func settledByOperator(_ key: RecordKey, answer: RecordedAnswer?) {
         for epoch in epochs[key] ?? [] { attempts[epoch]?.isSettledByOperator = true }
-        if let answer, let last = epochs[key]?.last { attempts[last]?.answer = answer }
+        guard let answer, let last = epochs[key]?.last else { return }
+        attempts[last]?.answer = answer
+        attempts[last]?.recordedAnswer = answer
     }
 
     /// A client gets a record.
@@ -122,7 +136,7 @@ final class Oracle {
         }
         if attempt.key != request.key { onViolation("a replay of another key") }
         if attempt.fingerprint != request.fingerprint { onViolation("a replay of another payload") }
-        if attempt.answer != answer { onViolation("a replay that is not the recorded answer of epoch \(epoch)") }
+        if (attempt.recordedAnswer ?? attempt.answer) != answer { onViolation("a replay that is not the recorded answer of epoch \(epoch)") }
     }
 
     /// A client gets the service's own answer.

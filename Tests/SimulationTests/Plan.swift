@@ -26,6 +26,13 @@ struct Plan {
     var largeAnswer = 0
     var statuses = [201]
 
+    /// The service executes within 20 ms of what it is sent, or never.
+    private static let probe = {
+        var probe = Probe(target: Template([.literal("/")]))
+        probe.absentAfterMilliseconds = 25
+        return probe
+    }()
+
     static let responseTimeout: UInt64 = 300
     static let lateAnswerLimit: UInt64 = 2_000
 
@@ -45,7 +52,11 @@ struct Plan {
             Int.random(in: 0..<5, using: &random) == 0
             ? .reject : .wait(milliseconds: waits.randomElement(using: &random)!)
         policy.waitersMax = .random(in: 1...4, using: &random)
-        policy.onUnknown = Int.random(in: 0..<5, using: &random) == 0 ? .resend : .hold
+        switch Int.random(in: 0..<6, using: &random) {
+        case 0: policy.onUnknown = .resend
+        case 1, 2: policy.onUnknown = .probe(Self.probe)
+        default: break
+        }
         policy.onStoreError = Int.random(in: 0..<5, using: &random) == 0 ? .pass : .reject
         policy.retentionMilliseconds =
             Int.random(in: 0..<4, using: &random) == 0 ? .random(in: 50...2_000, using: &random) : 3_600_000
@@ -74,7 +85,7 @@ struct Plan {
 
     /// Nothing in the policy lets a key run twice, except a status on the release list.
     var isStrict: Bool {
-        policy.onUnknown == .hold && policy.onStoreError == .reject && policy.retentionMilliseconds > 1_000_000
+        policy.onUnknown != .resend && policy.onStoreError == .reject && policy.retentionMilliseconds > 1_000_000
             && !isHashed
             && !operatorActs
     }

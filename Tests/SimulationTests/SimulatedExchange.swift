@@ -19,6 +19,7 @@ final class SimulatedExchange {
     private var isClientDone = false
     /// A drain that is over does not tell apart what was sent and what was not.
     private var isAbandoned = false
+    private var isLate = false
     /// Tells a deadline that was moved from the one that stands.
     private var deadlineSerial = 0
 
@@ -82,9 +83,11 @@ final class SimulatedExchange {
         case .wait: break
         case .startWaiting(let milliseconds):
             simulation.at(simulation.now + milliseconds) { [weak self] in
-                guard let self, client != nil, attempt?.isJoined == true else { return }
+                guard let self, client != nil, attempt?.isWaiting == true else { return }
                 run { $0.waitExpired() }
             }
+        case .probe(let outcome, let milliseconds): probe(outcome, milliseconds)
+        case .claimAgain: proxy.submit(.claim(makeClaim(), address), worker)
         case .forward, .forwardUnprotected: startForwarding()
         case .replay(let answer):
             if client != nil {
@@ -98,6 +101,10 @@ final class SimulatedExchange {
             if let rejection { reject(rejection) } else { finish() }
         case .store(let claim, let kind):
             let outcome = outcome(kind)
+            if kind == .unknown(.timedOut), !isLate {
+                isLate = true
+                proxy.becameLate(request.key)
+            }
             if !isAbandoned { simulation.oracle.concluded(claim, outcome) }
             proxy.submit(.complete(claim, outcome, address), worker)
         case .releaseAnswer: releaseAnswer()
@@ -105,6 +112,23 @@ final class SimulatedExchange {
         case .rejectAndListen(let rejection): rejectAndListen(rejection)
         case .end: finish()
         }
+    }
+
+    /// As `Exchange.probe`.
+    private func probe(_ outcome: UnknownOutcome, _ milliseconds: UInt64) {
+        switch proxy.probe(request, outcome, for: self) {
+        case .first: break
+        case .waits:
+            guard milliseconds > 0 else { return run { $0.probeEnded(decided: false) } }
+            simulation.at(simulation.now + milliseconds) { [weak self] in
+                guard let self, client != nil, attempt?.isWaiting == true else { return }
+                run { $0.waitExpired() }
+            }
+        }
+    }
+
+    func probeEnded(decided: Bool) {
+        run { $0.probeEnded(decided: decided) }
     }
 
     private func outcome(_ kind: Attempt.OutcomeKind) -> Outcome {
@@ -175,6 +199,7 @@ final class SimulatedExchange {
         link = nil
         attempt = nil
         client = nil
+        if isLate { proxy.lateEnded(request.key) }
         proxy.closed(self)
     }
 

@@ -11,6 +11,10 @@ final class SimulatedProxy {
     private var lastID: UInt64 = 0
     /// Of the process; what an earlier one had under way is gone.
     private(set) var incarnation = 0
+    /// As `ProbeRegistry`: who waits for the probe of each key, and which attempts may still be answered.
+    private var probing: [RecordKey: [SimulatedExchange]] = [:]
+    private var late: [RecordKey: Int] = [:]
+    private var verdicts: [UInt64: (Storing) -> Void] = [:]
     private var isRunning = true
     private var toStore = [OrderedDelay](repeating: OrderedDelay(), count: workers)
     private var fromStore = [OrderedDelay](repeating: OrderedDelay(), count: workers)
@@ -57,12 +61,65 @@ final class SimulatedProxy {
         let worker = Int(reply.address.worker)
         simulation.at(fromStore[worker].time(simulation, 0...3)) { [unowned self] in
             guard incarnation == self.incarnation, reply.address != Self.operatorAddress else { return }
-            if let exchange = exchanges[reply.address.exchange] {
+            if case .stored(let storing) = reply.result, let verdict = verdicts.removeValue(forKey: reply.address.exchange)
+            {
+                verdict(storing)
+            } else if let exchange = exchanges[reply.address.exchange] {
                 exchange.storeAnswered(reply.result)
             } else if case .claimed(let claim) = reply.result {
                 simulation.note { "the owner of epoch \(claim.epoch) is gone: released" }
                 submit(.complete(claim, .released, reply.address), worker)
             }
+        }
+    }
+
+    // MARK: Probes
+
+    enum Place {
+        case first
+        case waits
+    }
+
+    func becameLate(_ key: RecordKey) { late[key, default: 0] += 1 }
+
+    func lateEnded(_ key: RecordKey) {
+        let count = late[key] ?? 0
+        late[key] = count > 1 ? count - 1 : nil
+    }
+
+    /// As `Prober`.
+    func probe(_ request: ClientRequest, _ outcome: UnknownOutcome, for exchange: SimulatedExchange) -> Place {
+        if probing[request.key] != nil {
+            probing[request.key]?.append(exchange)
+            return .waits
+        }
+        probing[request.key] = [exchange]
+        let (incarnation, learned) = (incarnation, simulation.now)
+        simulation.service.probed(request) { [unowned self] found in
+            guard incarnation == self.incarnation else { return }
+            let age = outcome.ageMilliseconds + (simulation.now - learned)
+            if case .probe(let probe) = simulation.plan.policy.onUnknown, let verdict = found,
+                verdict != .released || late[request.key] == nil && age >= probe.absentAfterMilliseconds
+            {
+                settle(request.key, outcome.epoch, verdict, exchange.worker)
+            } else {
+                probeEnded(request.key, decided: false)
+            }
+        }
+        return .first
+    }
+
+    private func settle(_ key: RecordKey, _ epoch: UInt64, _ outcome: Outcome, _ worker: Int) {
+        simulation.note { "a probe of key \(Oracle.number(of: key)) says \(outcome)" }
+        lastID += 1
+        verdicts[lastID] = { [unowned self] in probeEnded(key, decided: $0 == .durable || $0 == .stale) }
+        let address = ReplyAddress(worker: UInt32(worker), exchange: lastID)
+        submit(.settle(ClaimReference(key: key, epoch: epoch), outcome, address), worker)
+    }
+
+    private func probeEnded(_ key: RecordKey, decided: Bool) {
+        for exchange in probing.removeValue(forKey: key) ?? [] where exchanges[exchange.id] === exchange {
+            exchange.probeEnded(decided: decided)
         }
     }
 
@@ -86,6 +143,9 @@ final class SimulatedProxy {
         incarnation += 1
         let gone = exchanges.keys.sorted().compactMap { exchanges[$0] }
         exchanges = [:]
+        probing = [:]
+        late = [:]
+        verdicts = [:]
         simulation.store.crash()
         for exchange in gone { exchange.crash() }
         simulation.after(5...200) { [unowned self] in

@@ -74,6 +74,22 @@ final class SimulatedService {
         }
     }
 
+    /// A GET that asks for what the key names. Nil: the answer broke off, or says neither.
+    func probed(_ request: ClientRequest, _ answered: @escaping (Outcome?) -> Void) {
+        simulation.after(0...20) { [unowned self] in
+            let released = simulation.plan.policy.statuses
+            let isThere = simulation.oracle.executionStatuses(of: request.key).contains { released[$0] != .release }
+            let verdict: Outcome =
+                isThere
+                ? .answered(
+                    RecordedAnswer(
+                        status: 200, framing: .length, fieldLines: Self.mark(request), body: Array("probed".utf8)))
+                : .released
+            let isUnclear = simulation.chance(20)
+            simulation.after(0...50) { answered(isUnclear ? nil : verdict) }
+        }
+    }
+
     private func reply(_ answer: RecordedAnswer, to link: Link) {
         let isSlow = simulation.chance(simulation.plan.slowAnswer)
         let start = simulation.now + simulation.pick(isSlow ? 250...3_000 : 0...200)

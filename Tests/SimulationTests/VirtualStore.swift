@@ -80,15 +80,16 @@ final class MemoryStore: VirtualStore {
                 claim.key, fingerprint, epoch: claim.epoch, expiresAt: record.expiresAtMilliseconds)
         }
         switch request {
-        case .complete(let claim, let outcome, let address):
+        case .complete(let claim, let outcome, let address), .settle(let claim, let outcome, let address):
             guard answers.contains(where: { $0.address == address && $0.result == .stored(.durable) }) else { return }
             simulation.oracle.settled(claim.epoch)
             switch outcome {
-            case .answered, .notKept: simulation.oracle.recorded(claim.epoch)
-            case .unknown, .released: break
+            case .answered, .notKept: simulation.oracle.recorded(claim.epoch, outcome)
+            case .unknown: break
+            case .released: if case .settle = request { simulation.oracle.releasedByProbe(claim.epoch) }
             }
         case .resolve(let key, let resolution, _) where standing != nil:
-            guard answers.contains(where: { $0.result == .resolved(.done) }) else { return }
+            guard answers.contains(where: { if case .resolved(.done) = $0.result { true } else { false } }) else { return }
             if case .answer(let answer) = resolution {
                 simulation.oracle.settledByOperator(key, answer: answer)
             } else {

@@ -48,11 +48,11 @@ struct EmbeddedBodyTests {
         for reference in [recorded, forgotten] {
             #expect(harness?.complete(reference, .answered(answer(octets))) == .stored(.durable))
         }
-        #expect(harness?.resolve(key(3), .forget) == .resolved(.done))
+        #expect(harness?.resolve(key(3), .forget).isDone == true)
         if isClosed { harness?.store.close() }
         crash(&harness)
         harness = try self.open(ring)
-        #expect(harness?.claim(claim(1)) == .unknown(.ownerDied))
+        #expect(harness?.claim(claim(1)).unknownCause == .ownerDied)
         #expect(harness?.claim(claim(2)) == .recorded(answer(octets), epoch: recorded.epoch))
         #expect(harness?.body(recorded, octets.count) == octets)
         // Nobody goes on with what another process began.
@@ -132,7 +132,7 @@ struct EmbeddedBodyTests {
             case .recorded(let recorded, let epoch):
                 #expect(size == whole.count && recorded == answer(octets) && epoch == reference.epoch)
                 #expect(torn.body(reference, octets.count) == octets)
-            case .unknown(.ownerDied):
+            case .unknown(let outcome) where outcome.cause == .ownerDied:
                 #expect(size < whole.count)
                 torn.store.runUpkeep()
             case let other: Issue.record("\(other) at \(size)")

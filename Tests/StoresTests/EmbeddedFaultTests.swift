@@ -157,11 +157,11 @@ struct EmbeddedFaultTests {
         FaultyFiles.set(plan, below: directory.path)
         #expect(harness.claim(claim(3)) == .refused(.failed))
         #expect(harness.complete(first, .answered(answer("lost"))) == .stored(.failed(.failed)))
-        #expect(harness.replies.next(waiter) == .unknown(.notStored))
+        #expect(harness.replies.next(waiter).unknownCause == .notStored)
         #expect(harness.complete(second, .released) == .stored(.failed(.failed)))
         FaultyFiles.set(nil, below: directory.path)
         harness.store.runUpkeep()
-        #expect(harness.claim(claim(1)) == .unknown(.notStored))
+        #expect(harness.claim(claim(1)).unknownCause == .notStored)
         _ = try harness.claimed(claim(2))
         #expect(harness.store.statistics.unknowns == 1)
         #expect(harness.complete(first, .answered(answer("late"))) == .stored(.durable))
@@ -182,7 +182,7 @@ struct EmbeddedFaultTests {
         harness?.store.runUpkeep()
         crash(&harness)
         let second = try EmbeddedHarness(directory) { $0.markSlots = 64 }
-        for number in lost { #expect(second.claim(claim(number)) == .unknown(.notStored)) }
+        for number in lost { #expect(second.claim(claim(number)).unknownCause == .notStored) }
         expectRecorded(epochs, second)
         second.store.close()
     }
@@ -220,7 +220,7 @@ struct EmbeddedFaultTests {
             }
         }
         #expect(!lost.isEmpty)
-        for number in lost { #expect(harness.claim(claim(number)) == .unknown(.notStored)) }
+        for number in lost { #expect(harness.claim(claim(number)).unknownCause == .notStored) }
         return (epochs, lost)
     }
 

@@ -161,12 +161,15 @@ struct SealerTests {
         var expected = running
         expected.state = .unknown
         expected.cause = .ownerDied
+        expected.history = RecordRow.History(unknownAtMilliseconds: 1_700_000_000_123, cause: .ownerDied)
         let sealer = try #require(RecordSealer(keyRing(1)))
         for sealer in [nil, sealer] {
             let stored = try encode(running, sealer)
-            let orphan = [UInt8](unsafeUninitializedCapacity: stored.count) { buffer, count in
+            let orphan = [UInt8](unsafeUninitializedCapacity: RecordRow.bytesMax) { buffer, count in
                 count = stored.withUnsafeBytes {
-                    RecordRow.orphan(id: running.id, octets: $0, cause: .ownerDied, to: buffer.baseAddress!)
+                    RecordRow.orphan(
+                        id: running.id, octets: $0, cause: .ownerDied, nowMilliseconds: 1_700_000_000_123,
+                        to: buffer.baseAddress!)
                 }
             }
             #expect(read(orphan, sealer) == .row(expected))

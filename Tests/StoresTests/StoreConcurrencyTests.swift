@@ -187,7 +187,8 @@ private struct HistoryClient {
             store.markSent(reference)
             held.append((number, reference))
         case (.claim, .recorded(let answer, let epoch)): checker.recorded(answer, epoch)
-        case (.claim, .unknown(.broken)), (.claim, .tooManyWaiters): break
+        case (.claim, .unknown(let outcome)) where outcome.cause == .broken: break
+        case (.claim, .tooManyWaiters): break
         case (.outcome(let number, let reference, let outcome), .stored(.durable)):
             checker.stored(number, outcome)
             // The answer comes late.

@@ -51,6 +51,18 @@ final class Replies: Sendable {
     }
 }
 
+extension StoreResult {
+    /// Of a claim that met an unknown outcome.
+    var unknownCause: UnknownCause? {
+        if case .unknown(let outcome) = self { outcome.cause } else { nil }
+    }
+
+    /// The operator's decision was taken.
+    var isDone: Bool {
+        if case .resolved(.done) = self { true } else { false }
+    }
+}
+
 /// A clock that a test sets.
 final class TestClock: Sendable {
     private let time = Atomic<UInt64>(1_700_000_000_000)

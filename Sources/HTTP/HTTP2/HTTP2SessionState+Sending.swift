@@ -115,6 +115,8 @@ extension HTTP2SessionState {
         return returned
     }
 
+    /// Inlined, or the whole state is copied for it.
+    @inline(__always)
     func queuedOctets(_ id: HTTP2StreamID) -> Int {
         guard let slot = table.slot(of: id) else { return 0 }
         return table.slots[slot].outbound.count

@@ -6,17 +6,22 @@
 ///   │  │                  │   │                 └─broken──────▶ storing
 ///   │  │                  │   └─failed, not sent / sent ──────▶ storing
 ///   │  │                  └─timed out──▶ storing ──stored──▶ late ──answer's end──▶ storing ──▶ ended
-///   │  └─joined──▶ joined ──recorded, unknown, claimed, …──▶ as from claiming
+///   │  ├─joined──▶ joined ──recorded, unknown, claimed, …──▶ as from claiming
+///   │  └─unknown, with a probe──▶ probing ──decided──▶ claiming
+///   │                               └─undecided──▶ ended
 ///   └─recorded, mismatch, unknown, refused, … ──▶ ended
 /// ```
-/// Exits: claiming → joined, forwarding, unprotected, ended; joined → forwarding, ended; forwarding → answering,
-/// storing; answering → storing; storing → late, ended; late → storing, ended; unprotected → ended.
+/// Exits: claiming → joined, probing, forwarding, unprotected, ended; joined → probing, forwarding, ended; probing →
+/// claiming, ended; forwarding → answering, storing; answering → storing; storing → late, ended; late → storing, ended;
+/// unprotected → ended. An attempt probes once.
 package struct Attempt: Sendable {
     private enum State: Sendable {
         /// The store was asked.
         case claiming
         /// Another attempt runs; its end is awaited.
         case joined
+        /// The service is asked what became of the attempt before.
+        case probing
         /// The claim is ours; no answer yet.
         case forwarding(ClaimReference)
         /// The head of the final answer is here.
@@ -54,6 +59,10 @@ package struct Attempt: Sendable {
         case wait
         /// Start the wait timer of `in_flight wait`.
         case startWaiting(milliseconds: UInt64)
+        /// Ask the service what became of this outcome, or wait for who asks already, at most so long.
+        case probe(UnknownOutcome, waitMilliseconds: UInt64)
+        /// Ask the store again for the claim.
+        case claimAgain
         /// Send the request to the service. Mark the claim as sent before the first octet.
         case forward(ClaimReference)
         case forwardUnprotected
@@ -93,6 +102,7 @@ package struct Attempt: Sendable {
     private var state: State
     /// Matters only before the claim is answered: who has left does not wait.
     private var clientHasLeft = false
+    private var hasProbed = false
     private let policy: AttemptPolicy
 
     package init(policy: AttemptPolicy) {
@@ -104,19 +114,23 @@ package struct Attempt: Sendable {
     package var ownsClaim: Bool {
         switch state {
         case .forwarding, .answering, .storing, .late: true
-        case .claiming, .joined, .unprotected, .ended: false
+        case .claiming, .joined, .probing, .unprotected, .ended: false
         }
     }
 
-    package var isJoined: Bool {
-        if case .joined = state { true } else { false }
+    /// Another attempt's end, or a probe's, is awaited, for a limited time.
+    package var isWaiting: Bool {
+        switch state {
+        case .joined, .probing: true
+        case .claiming, .forwarding, .answering, .storing, .late, .unprotected, .ended: false
+        }
     }
 
     /// The request may be given to another connection: nothing of an answer has come, and no outcome is decided.
     package var isForwarding: Bool {
         switch state {
         case .forwarding, .unprotected: true
-        case .claiming, .joined, .answering, .storing, .late, .ended: false
+        case .claiming, .joined, .probing, .answering, .storing, .late, .ended: false
         }
     }
 
@@ -153,7 +167,7 @@ package struct Attempt: Sendable {
             // The waiter left while the store handed it the claim: give the claim back, nothing was sent.
             if case .claimed(let claim) = result { return .store(claim, .released) }
             return .wait
-        case .forwarding, .answering, .storing, .late, .unprotected:
+        case .probing, .forwarding, .answering, .storing, .late, .unprotected:
             preconditionFailure("a claim was answered twice")
         }
     }
@@ -169,8 +183,11 @@ package struct Attempt: Sendable {
         case .notKept(let tombstone):
             state = .ended
             return .reject(.notKept(tombstone))
-        case .unknown:
-            return reject(.outcomeUnknown)
+        case .unknown(let outcome):
+            guard policy.probes, !hasProbed, !clientHasLeft else { return reject(.outcomeUnknown) }
+            hasProbed = true
+            state = .probing
+            return .probe(outcome, waitMilliseconds: policy.waitMilliseconds)
         case .mismatch:
             return reject(.keyReused)
         case .inFlight, .tooManyWaiters:
@@ -204,8 +221,24 @@ package struct Attempt: Sendable {
         case .joined:
             state = .ended
             return .leave(.problem(.inProgress))
+        case .probing:
+            return reject(.outcomeUnknown)
         case .claiming, .forwarding, .answering, .storing, .late, .unprotected, .ended:
             return .wait
+        }
+    }
+
+    /// The probe has ended. `decided`: the store was told what became of the attempt before, or knows it already.
+    package mutating func probeEnded(decided: Bool) -> Action {
+        switch state {
+        case .probing:
+            guard decided else { return reject(.outcomeUnknown) }
+            state = .claiming
+            return .claimAgain
+        case .ended:
+            return .wait
+        case .claiming, .joined, .forwarding, .answering, .storing, .late, .unprotected:
+            preconditionFailure("a probe ended that nobody waited for")
         }
     }
 
@@ -216,7 +249,7 @@ package struct Attempt: Sendable {
             state = .answering(claim, policy.statuses[status])
         case .unprotected:
             break
-        case .claiming, .joined, .answering, .storing, .ended:
+        case .claiming, .joined, .probing, .answering, .storing, .ended:
             preconditionFailure("an answer without an attempt")
         }
         return .wait
@@ -236,7 +269,7 @@ package struct Attempt: Sendable {
         case .unprotected:
             state = .ended
             return .releaseAnswer
-        case .claiming, .joined, .forwarding, .storing, .late, .ended:
+        case .claiming, .joined, .probing, .forwarding, .storing, .late, .ended:
             preconditionFailure("an answer's end without its head")
         }
     }
@@ -266,7 +299,7 @@ package struct Attempt: Sendable {
         case .storing:
             // The outcome is decided; what happens to the connection afterwards does not matter.
             return .wait
-        case .claiming, .joined, .ended:
+        case .claiming, .joined, .probing, .ended:
             preconditionFailure("a failure without an attempt")
         }
     }
@@ -319,7 +352,7 @@ package struct Attempt: Sendable {
         case .ended:
             // The claim that a waiter gave back.
             return .wait
-        case .claiming, .joined, .forwarding, .answering, .late, .unprotected:
+        case .claiming, .joined, .probing, .forwarding, .answering, .late, .unprotected:
             preconditionFailure("an outcome was stored that was not given")
         }
     }
@@ -330,7 +363,8 @@ package struct Attempt: Sendable {
         case .joined:
             state = .ended
             return .leave(nil)
-        case .unprotected:
+        case .unprotected, .probing:
+            // A probe goes on without whoever asked for it.
             state = .ended
             return .end
         case .claiming:
@@ -349,9 +383,12 @@ package struct AttemptPolicy: Sendable, Equatable {
     package var statuses: StatusRules
     package var onStoreError: Policy.OnStoreError
     package var waitMilliseconds: UInt64
+    /// A repeat that meets an unknown outcome asks the service about it.
+    package var probes: Bool
 
     package init(_ policy: Policy) {
         statuses = policy.statuses
+        if case .probe = policy.onUnknown { probes = true } else { probes = false }
         onStoreError = policy.onStoreError
         switch policy.inFlight {
         case .wait(let milliseconds): waitMilliseconds = milliseconds

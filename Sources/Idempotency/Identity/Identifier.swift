@@ -33,6 +33,8 @@ package final class Identifier: Sendable {
     let contentEncodingSlot: Int
     /// With `body soap`.
     let soapAction: SOAPAction?
+    /// With `on_unknown probe`.
+    package let probe: ProbePlan?
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
@@ -86,6 +88,11 @@ package final class Identifier: Sendable {
         query = QueryRule(policy.hash)
         body = try BodyRule(policy.hash, namespaces: policy.xmlNamespaces)
         soapAction = body.isSOAP ? try SOAPAction(wanted: &wanted) : nil
+        if case .probe(let rule) = policy.onUnknown {
+            probe = try ProbePlan(rule, namespaces: policy.xmlNamespaces)
+        } else {
+            probe = nil
+        }
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
         isObserving = policy.mode == .observe
@@ -101,7 +108,6 @@ package final class Identifier: Sendable {
     /// What the policy asks for and nobody does yet: nothing is silently ignored.
     private static func unsupported(_ policy: Policy) -> String? {
         // TODO(#4): each goes with its implementation.
-        if case .probe = policy.onUnknown { return "'on_unknown probe'" }
         if policy.speaksRepeatability { return "'repeatability on'" }
         if policy.sendsExpiry { return "'idempotency_expires on'" }
         return policy.exposesFields ? "'expose_headers on'" : nil

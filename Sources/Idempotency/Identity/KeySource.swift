@@ -114,17 +114,7 @@ extension Identifier {
         type: BodyType, scratch: inout IdentityScratch
     ) -> KeyLookup {
         for index in sources {
-            let lookup: TokenLookup
-            switch keySources[index] {
-            case .json(let selection): lookup = scratch.takeJSON(at: selection, in: body)
-            case .form(let name):
-                guard type.mayBeForm else { continue }
-                lookup = scratch.takeParameters(named: name, in: body)
-            case .xpath(let path): lookup = scratch.takeXPath(path, in: body, type: type)
-            case .soapMessageID: lookup = scratch.takeMessageID(in: body, type: type)
-            case .header, .query, .cookie: continue
-            }
-            switch lookup {
+            switch lookUp(keySources[index], body: body, type: type, scratch: &scratch) {
             case .absent: continue
             case .malformed: return .malformed
             case .found: return .found(.token(tokenKey(keyHash: keyHash, token: scratch.token)))
@@ -137,7 +127,21 @@ extension Identifier {
         }
     }
 
-    private func lookUp(
+    /// In the body; absent for a source that does not look there.
+    func lookUp(
+        _ source: KeySource, body: Span<UInt8>, type: BodyType, scratch: inout IdentityScratch
+    ) -> TokenLookup {
+        switch source {
+        case .json(let selection): scratch.takeJSON(at: selection, in: body)
+        case .form(let name): type.mayBeForm ? scratch.takeParameters(named: name, in: body) : .absent
+        case .xpath(let path): scratch.takeXPath(path, in: body, type: type)
+        case .soapMessageID: scratch.takeMessageID(in: body, type: type)
+        case .header, .query, .cookie: .absent
+        }
+    }
+
+    /// In the head.
+    func lookUp(
         _ source: KeySource, query: Span<UInt8>, octets: Span<UInt8>, scratch: inout IdentityScratch
     ) -> TokenLookup {
         var lookup = TokenLookup.absent

@@ -61,6 +61,9 @@ package struct Probe: Sendable, Equatable {
     package var absent: [Condition] = []
     package var answer: Answer = .probe
     package var timeoutMilliseconds: UInt64 = 5_000
+    /// How long after the outcome became unknown an absence is believed: until then the service may still be executing
+    /// what it got.
+    package var absentAfterMilliseconds: UInt64 = 60_000
     /// Nil = only when a repeat meets the record.
     package var background: Background?
     /// Probes of one record without a repeat.

@@ -109,6 +109,30 @@ package enum UnknownCause: UInt8, Sendable, Equatable {
     case notStored = 5
 }
 
+/// An outcome that is not known, as who asks for the claim learns of it.
+package struct UnknownOutcome: Sendable, Equatable {
+    package var cause: UnknownCause
+    /// Of the claim whose outcome it is: with it a verdict is stored, and refused as stale when somebody else was
+    /// quicker.
+    package var epoch: UInt64
+    /// Since it became unknown or, where that is not known, since the store was opened.
+    package var ageMilliseconds: UInt64
+
+    package init(cause: UnknownCause, epoch: UInt64, ageMilliseconds: UInt64) {
+        self.cause = cause
+        self.epoch = epoch
+        self.ageMilliseconds = ageMilliseconds
+    }
+}
+
+/// How an unknown outcome came to be known.
+package enum Settlement: UInt8, Sendable, Equatable {
+    /// The service answered after all.
+    case lateAnswer = 1
+    case probe = 2
+    case `operator` = 3
+}
+
 package enum StoreRequest: Sendable {
     /// Answered by `.claimed`, `.recorded`, `.notKept`, `.unknown`, `.mismatch`, `.inFlight`, `.tooManyWaiters`,
     /// `.refused`, or by `.joined` and then, later, by one of the others (`.claimed` when the attempt was released: the
@@ -117,6 +141,8 @@ package enum StoreRequest: Sendable {
     /// Answered by `.stored(…)` once the outcome is as durable as the claim was asked to be. `.unknown` may later be
     /// followed by `.answered` or `.notKept` with the same epoch (a late answer).
     case complete(ClaimReference, Outcome, ReplyAddress)
+    /// A probe's verdict on an unknown outcome: as `.complete`, but nothing where the claim is open.
+    case settle(ClaimReference, Outcome, ReplyAddress)
     /// Adds octets to the body of the answer that this claim's attempt is receiving, best in pieces of
     /// `StoredBody.pieceBytes`. Answered by `.body`. Taken while the claim is open or its outcome unknown. Nobody sees
     /// them until the claim completes with an answer whose `storedBodyBytes` is the sum of all that was appended,
@@ -155,7 +181,7 @@ package enum StoreResult: Sendable, Equatable {
     case tooManyWaiters
     case recorded(RecordedAnswer, epoch: UInt64)
     case notKept(Tombstone)
-    case unknown(UnknownCause)
+    case unknown(UnknownOutcome)
     /// Another fingerprint stands under this key.
     case mismatch
     case refused(StoreRefusal)
@@ -209,7 +235,13 @@ package struct RecordSummary: Sendable, Equatable {
     /// Status of the answer, 0 where there is none.
     package var status: UInt16
     package var bodyBytes: UInt64
+    /// Stays when the outcome comes to be known.
     package var unknownCause: UnknownCause?
+    /// When the outcome became unknown; 0 = never, or before this was kept.
+    package var unknownAtMilliseconds: UInt64 = 0
+    /// When and how the unknown outcome came to be known; 0 = it did not.
+    package var settledAtMilliseconds: UInt64 = 0
+    package var settlement: Settlement?
     package var isDelivered: Bool
     package var waiters: Int
 
@@ -240,10 +272,23 @@ package struct RecordFilter: Sendable, Equatable {
     /// Only the record with this key.
     package var key: RecordKey?
     package var route: String?
+    /// Only those claimed at this time or earlier.
+    package var claimedThroughMilliseconds: UInt64?
+    /// Only those that became unknown at this time or later.
+    package var unknownFromMilliseconds: UInt64?
     /// At most this many, oldest first.
     package var countMax = 1000
 
     package init() {}
+
+    package func takes(_ record: RecordSummary) -> Bool {
+        if let key, key != record.key { return false }
+        if let states, !states.contains(record.state) { return false }
+        if let route, route != record.route { return false }
+        if let claimedThroughMilliseconds, record.claimedAtMilliseconds > claimedThroughMilliseconds { return false }
+        if let unknownFromMilliseconds, record.unknownAtMilliseconds < unknownFromMilliseconds { return false }
+        return true
+    }
 }
 
 /// What an operator decides about a record.
@@ -257,7 +302,8 @@ package enum Resolution: Sendable, Equatable {
 }
 
 package enum ResolveResult: Sendable, Equatable {
-    case done
+    /// The record as it stood before.
+    case done(RecordSummary)
     case notFound
     /// The record is in this state, in which the resolution is not allowed.
     case refused(RecordState)

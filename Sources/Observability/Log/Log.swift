@@ -78,6 +78,15 @@ package final class Log: Sendable {
 
     private func write(_ level: Level, _ message: StaticString, _ fields: [LogField]) {
         guard isEnabled(level) else { return }
+        submit(level, message, fields)
+    }
+
+    /// What must be on record whatever the level: who decided what.
+    package func audit(_ message: StaticString, _ fields: [LogField]) {
+        submit(.info, message, fields)
+    }
+
+    private func submit(_ level: Level, _ message: StaticString, _ fields: [LogField]) {
         var line = TextBuffer(capacity: 512)
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

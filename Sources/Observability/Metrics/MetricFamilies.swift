@@ -22,7 +22,7 @@ package enum MetricFamilies {
             upstream(family)
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
-            .idempotencyNotRecorded:
+            .idempotencyNotRecorded, .idempotencyProbes, .idempotencyBackgroundProbes, .webhookDeliveries:
             idempotency(family)
         case .observedRequests, .observationsDropped, .observedForgotten: observation(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
@@ -131,6 +131,18 @@ package enum MetricFamilies {
             histogram("oncegate_idempotency_record_size_bytes", sizes, [], "Octets of recorded answers.")
         case .idempotencyExpired:
             counter("oncegate_idempotency_expired_total", [], "Records whose retention has passed.", .callback)
+        case .idempotencyProbes:
+            counter(
+                "oncegate_idempotency_probes_total", [.route, .literal("result")],
+                "Questions to services about unknown outcomes.")
+        case .idempotencyBackgroundProbes:
+            gauge(
+                "oncegate_idempotency_background_probes", [],
+                "Unknown outcomes that are asked for without a repeat.", .callback)
+        case .webhookDeliveries:
+            counter(
+                "oncegate_webhook_deliveries_total", [.literal("result")],
+                "Attempts to tell the webhook of an unknown outcome: delivered, retried, dropped.")
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
         }

@@ -31,6 +31,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case observedRequests
     case observationsDropped
     case observedForgotten
+    case idempotencyProbes
+    case idempotencyBackgroundProbes
+    case webhookDeliveries
     case storeUp
     case storeOperations
     case storeOperationDuration

@@ -66,6 +66,8 @@ package enum IdempotencyOutcome: UInt8, Sendable, CaseIterable {
         storeError
     /// Forwarded without protection because the store failed and the route says `on_store_error pass`.
     case unprotected
+    /// Replayed after the service was asked what became of the first attempt.
+    case probed
 
     package var text: StaticString {
         switch self {
@@ -81,6 +83,7 @@ package enum IdempotencyOutcome: UInt8, Sendable, CaseIterable {
         case .notKept: "not_kept"
         case .storeError: "store_error"
         case .unprotected: "unprotected"
+        case .probed: "probed"
         }
     }
 }

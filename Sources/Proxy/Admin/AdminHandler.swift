@@ -90,8 +90,15 @@ final class AdminHandler {
             filter.states = [state]
         }
         if let route = parameters["route"], !route.isEmpty { filter.route = route }
-        if let limit = parameters["limit"].flatMap({ Int($0) }), limit > 0 { filter.countMax = min(limit, 10_000) }
         let now = connection.worker.wallMilliseconds
+        if let text = parameters["older_than_ms"], !text.isEmpty {
+            guard let age = UInt64(text) else {
+                connection.answer(AdminAnswer(status: 400, text: "older_than_ms is a number of milliseconds\n"))
+                return
+            }
+            filter.claimedThroughMilliseconds = now - min(now, age)
+        }
+        if let limit = parameters["limit"].flatMap({ Int($0) }), limit > 0 { filter.countMax = min(limit, 10_000) }
         connection.context.ask {
             .list(filter, $0)
         } _: { result in
@@ -99,7 +106,9 @@ final class AdminHandler {
                 connection.answer(AdminAnswer(status: 503, text: "the store cannot list at the moment\n"))
                 return
             }
-            let items = records.map { JSONText.record($0, nowMilliseconds: now) }.joined(separator: ",\n ")
+            let probes = connection.context.shared.probes
+            let items = records.map { JSONText.record($0, probes.history(of: $0.key), nowMilliseconds: now) }
+                .joined(separator: ",\n ")
             connection.answer(AdminAnswer(json: "[\(items)]\n"))
         }
     }
@@ -119,7 +128,8 @@ final class AdminHandler {
                 connection.answer(AdminAnswer(status: 404, text: "no record has this key\n"))
                 return
             }
-            connection.answer(AdminAnswer(json: JSONText.record(record, nowMilliseconds: now) + "\n"))
+            let history = connection.context.shared.probes.history(of: key)
+            connection.answer(AdminAnswer(json: JSONText.record(record, history, nowMilliseconds: now) + "\n"))
         }
     }
 
@@ -145,13 +155,12 @@ final class AdminHandler {
             return
         }
         let action = String(parts[1])
+        let probes = connection.context.shared.probes
         connection.context.ask {
             .resolve(key, resolution, $0)
         } _: { [environment] result in
-            // The audit: who may reach the admin listener may decide, and every decision is in the log.
-            environment.log.info(
-                "record resolved by operator", .string("action", action), .string("key", key.hexadecimal),
-                .int("status", AdminHandler.answer(to: result).status))
+            if case .resolved(.done) = result { probes.removePending(key) }
+            environment.log.audit(action, key, resolution, result, by: connection)
             connection.answer(AdminHandler.answer(to: result))
         }
     }
@@ -227,7 +236,9 @@ enum JSONText {
         return out + "\""
     }
 
-    static func record(_ record: RecordSummary, nowMilliseconds now: UInt64) -> String {
+    static func record(
+        _ record: RecordSummary, _ probes: ProbeRegistry.History?, nowMilliseconds now: UInt64
+    ) -> String {
         let age = now - min(now, record.claimedAtMilliseconds)
         var members = [
             "\"key\":\"\(record.key.hexadecimal)\"", "\"route\":\(string(record.route))",
@@ -241,9 +252,29 @@ enum JSONText {
             members.append("\"body_bytes\":\(record.bodyBytes)")
         }
         if let cause = record.unknownCause { members.append("\"cause\":\"\(cause.name)\"") }
+        if record.unknownAtMilliseconds > 0 { members.append("\"unknown_at_ms\":\(record.unknownAtMilliseconds)") }
+        if let probes, let result = probes.lastResult {
+            members.append("\"probes\":\(probes.count)")
+            members.append("\"last_probe_at_ms\":\(probes.lastAtMilliseconds)")
+            members.append("\"last_probe\":\"\(result.label)\"")
+        }
+        if let settlement = record.settlement {
+            members.append("\"settled_at_ms\":\(record.settledAtMilliseconds)")
+            members.append("\"settled_by\":\"\(settlement.name)\"")
+        }
         if record.isDelivered { members.append("\"delivered\":true") }
         if record.state == .inFlight { members.append("\"waiters\":\(record.waiters)") }
         return "{\(members.joined(separator: ","))}"
+    }
+}
+
+extension Settlement {
+    var name: String {
+        switch self {
+        case .lateAnswer: "late_answer"
+        case .probe: "probe"
+        case .operator: "operator"
+        }
     }
 }
 

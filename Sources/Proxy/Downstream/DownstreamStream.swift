@@ -27,7 +27,8 @@ final class DownstreamStream {
     /// Octets of the body given to the session, and how many of them were in frames when the clock started.
     private var given: UInt64 = 0
     private var takenAtDeadline: UInt64 = 0
-    private var givenAtDeadline: UInt64 = 0
+    /// Since when the client can have taken what is queued, unless it has taken something since the clock started.
+    private var waitsSince = Instant.never
     private var droppedBytes = 0
     private var isDiscardedBySession = false
     private var deliveryNote: ((DownstreamConnection) -> Void)?
@@ -162,22 +163,21 @@ final class DownstreamStream {
     }
 
     func sendBody(_ octets: Span<UInt8>) {
-        let wasEmpty = queuedOctets == 0
+        willGive(octets.count)
         owner.session.sendData(id, octets)
-        bodyQueued(octets.count, wasEmpty: wasEmpty)
+        connection.markDirty()
     }
 
     func sendBody(shared octets: [UInt8]) {
-        let wasEmpty = queuedOctets == 0
+        willGive(octets.count)
         owner.session.sendData(id, shared: octets, 0..<octets.count)
-        bodyQueued(octets.count, wasEmpty: wasEmpty)
+        connection.markDirty()
     }
 
-    private func bodyQueued(_ count: Int, wasEmpty: Bool) {
+    private func willGive(_ count: Int) {
+        // The first octets since the clock started, which found nothing that waited.
+        if given == takenAtDeadline { waitsSince = context.worker.now }
         given += UInt64(count)
-        // The client's time begins with the first octet that waits for it; while its request goes on, that one's runs.
-        if wasEmpty, request != .open || exchange?.slicedReplay != nil { watchWriting() }
-        connection.markDirty()
     }
 
     func sendEnd(trailerLines: [UInt8]) {
@@ -201,8 +201,8 @@ final class DownstreamStream {
             drop(waitingBody.count)
             waitingBody = []
             waitingEnd = nil
-            takenAtDeadline = takenOctets
-            guard request == .discarded else { return watchWriting() }
+            watchWriting()
+            guard request == .discarded else { return }
             deadline = context.worker.now.adding(milliseconds: context.timeouts.drainBody)
             if !owner.mayLinger(self) { discardInSession() }
             return
@@ -240,13 +240,10 @@ final class DownstreamStream {
     /// Octets of the answer that are in frames.
     private var takenOctets: UInt64 { given - min(given, UInt64(queuedOctets)) }
 
-    /// What was queued just now, in this batch, has had no chance to leave.
-    private var isQueueOld: Bool { queuedOctets > 0 && givenAtDeadline > takenAtDeadline }
-
     func watchWriting() {
         takenAtDeadline = takenOctets
-        givenAtDeadline = given
-        deadline = context.worker.now.adding(milliseconds: context.timeouts.responseWriteIdle)
+        waitsSince = context.worker.now
+        deadline = waitsSince.adding(milliseconds: context.timeouts.responseWriteIdle)
     }
 
     func deadlinePassed() {
@@ -273,11 +270,9 @@ final class DownstreamStream {
 
     /// A client that takes nothing of what is queued, or not even the end, is given up.
     private func watchTaking() {
-        if takenOctets == takenAtDeadline, isQueueOld || exchange == nil {
-            giveUp(.cancel)
-        } else {
-            watchWriting()
-        }
+        guard takenOctets == takenAtDeadline, queuedOctets > 0 || exchange == nil else { return watchWriting() }
+        let end = waitsSince.adding(milliseconds: context.timeouts.responseWriteIdle)
+        if end <= context.worker.now { giveUp(.cancel) } else { deadline = end }
     }
 
     private func giveUp(_ code: HTTP2ErrorCode) {

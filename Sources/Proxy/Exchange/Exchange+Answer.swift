@@ -89,7 +89,10 @@ extension Exchange {
         setResponseIdleDeadline()
         if owesAnswerStart { startRecording(answerHead.status) }
         if attempt != nil { record(octets) } else { observed?.answerBodyReceived(octets) }
-        guard !isClientDone, let downstream, octets.count > 0 else { return }
+        guard !isClientDone, let downstream, octets.count > 0 else {
+            if probe != nil { collectProbe(octets) }
+            return
+        }
         timeline.bytesToClient += UInt64(octets.count)
         if attempt != nil {
             held.append(octets)
@@ -161,7 +164,7 @@ extension Exchange {
     }
 
     func answerEndReceived(trailers: FieldSection?, hasLeftover: Bool) {
-        if hasLeftover && attempt != nil {
+        if hasLeftover && (attempt != nil || probe != nil) {
             // Octets behind the answer: the connection's messages cannot be told apart, so this one is not trusted
             // either.
             upstreamFailed(.extraOctets)
@@ -179,6 +182,8 @@ extension Exchange {
         if attempt != nil {
             let clientWaits = !isClientDone
             run { $0.answerEnded(clientWaits: clientWaits) }
+        } else if let probe {
+            probeAnswered(probe)
         } else {
             observed?.answerEnded(trailers: trailers)
             releaseAnswer()

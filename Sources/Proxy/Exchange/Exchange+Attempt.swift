@@ -15,6 +15,7 @@ extension Exchange {
         switch result {
         case .stored(let storing):
             if case .failed = storing { context.telemetry.outcomeNotStored() }
+            outcomeWasStored(storing)
             run { $0.outcomeStored(storing) }
         case .claimed(let claim):
             self.claim = claim
@@ -39,6 +40,10 @@ extension Exchange {
             timeline.outcome = .waited
             waitDeadline = context.worker.now.adding(milliseconds: milliseconds)
             downstream?.deadline = waitDeadline
+        case .probe(let outcome, let milliseconds):
+            probe(outcome, waitMilliseconds: milliseconds)
+        case .claimAgain:
+            claimAgain()
         case .forward:
             timeline.outcome = .first
             waitDeadline = .never
@@ -48,7 +53,7 @@ extension Exchange {
             timeline.outcome = .unprotected
             startForwarding()
         case .replay(let answer):
-            if timeline.outcome != .waited { timeline.outcome = .replayed }
+            if timeline.outcome != .waited, timeline.outcome != .probed { timeline.outcome = .replayed }
             replay(answer)
         case .reject(let rejection):
             reject(rejection)
@@ -69,6 +74,7 @@ extension Exchange {
     }
 
     private func store(_ claim: ClaimReference, _ kind: Attempt.OutcomeKind) {
+        storedKind = kind
         if kind == .answer, recording.appendsInFlight > 0 {
             // A piece that is refused makes a tombstone of the answer.
             recording.unstored = claim
@@ -77,10 +83,15 @@ extension Exchange {
         let outcome: Outcome =
             switch kind {
             case .answer: takeOutcome()
-            case .unknown(let cause): .unknown(cause)
+            case .unknown(let cause): unknown(claim, cause)
             case .released: .released
             }
         context.submit(.complete(claim, outcome, replyAddress))
+    }
+
+    private func unknown(_ claim: ClaimReference, _ cause: UnknownCause) -> Outcome {
+        noteUnknown(claim, cause)
+        return .unknown(cause)
     }
 
     private func reject(_ rejection: Attempt.Rejection) {
@@ -119,9 +130,10 @@ extension Exchange {
         upstream.resumeReading()
     }
 
-    /// The client's deadline passed while its answer was awaited. True if it was the wait for another attempt.
+    /// The client's deadline passed while its answer was awaited. True if it was the wait for another attempt, or for
+    /// a probe.
     func waitDeadlinePassed() -> Bool {
-        guard let attempt, attempt.isJoined else { return false }
+        guard let attempt, attempt.isWaiting else { return false }
         if context.worker.now < waitDeadline {
             downstream?.deadline = waitDeadline
             return true

@@ -149,7 +149,7 @@ extension Exchange {
     /// already (RFC 9110 §9.2.2). Never where an octet of another request may have been taken.
     private func retries(_ failure: UpstreamFailure, server: Int, nothingSent: Bool, wasReused: Bool) -> Bool {
         guard !hasAnswerHead, !isClientDone, attempt?.isForwarding ?? true, let route,
-            downstream != nil || isCovered, routeDeadline > context.worker.now
+            downstream != nil || isCovered || probe != nil, routeDeadline > context.worker.now
         else { return false }
         if failure.isUnprocessed, nothingSent, !hasRetriedFresh, isReplayable {
             // RFC 9113 §8.7: it may be sent again; on another connection, because this one takes no more.
@@ -217,6 +217,10 @@ extension Exchange {
             return
         }
         observed?.attemptFailed(failure)
+        if let probe {
+            probeFailed(probe, failure)
+            return
+        }
         if isAnswerStarted {
             abortClient()
             return

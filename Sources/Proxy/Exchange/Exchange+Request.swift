@@ -133,6 +133,8 @@ extension Exchange {
     /// all.
     private var claimsBeforeBody: Bool {
         guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
+        // A probe that asks for a value of the body needs it.
+        if route?.identifier.probe?.readsBody == true { return false }
         return head.expectsContinue && head.framing != .none
     }
 

@@ -94,16 +94,22 @@ extension Exchange {
     // MARK: The whole
 
     /// Gives the whole body to `use`: at once where it is in memory, else read back on a thread that may wait for the
-    /// disk. `then` gets nil if the body cannot be read; it is not called when the exchange ends before.
-    /// Precondition: the body is not larger than `Identifier.canonicalBodyBytesMax`, which bounds what a thread holds.
+    /// disk. `then` gets nil if the body cannot be read, or is larger than `Identifier.canonicalBodyBytesMax`, which
+    /// bounds what a thread holds. The exchange may have ended by then.
     func withWholeBody<Value: Sendable>(
-        _ use: @escaping @Sendable (Span<UInt8>) -> Value, then: @escaping (Exchange, Value?) -> Void
+        _ use: @escaping @Sendable (Span<UInt8>) -> Value, then: @escaping (Value?) -> Void
     ) {
-        guard let spooled = body.spooled else { return then(self, use(body.memory.span)) }
-        guard let file = spooled.file, spooled.bytes <= Identifier.canonicalBodyBytesMax else { return then(self, nil) }
+        guard let spooled = body.spooled else {
+            let octets = body.memory
+            let value = use(octets.span)
+            return then(value)
+        }
+        guard let spool = context.spool, let file = spooled.file, spooled.bytes <= Identifier.canonicalBodyBytesMax
+        else { return then(nil) }
         let pieces = spooled.pieces
         let count = spooled.bytes
-        let isTaken = performBlocking { () -> Result<Value, SpoolError> in
+        let context = self.context
+        let isTaken = spool.perform(on: context.worker) { () -> Result<Value, SpoolError> in
             var whole: [UInt8] = []
             whole.reserveCapacity(count)
             do throws(SpoolError) {
@@ -112,17 +118,17 @@ extension Exchange {
                 return .failure(error)
             }
             return .success(use(whole.span))
-        } then: { exchange, result in
+        } then: { [unowned context] result in
             switch result {
-            case .success(let value): then(exchange, value)
+            case .success(let value): then(value)
             case .failure(let error):
-                exchange.context.telemetry.spoolFailed(error)
-                then(exchange, nil)
+                context.telemetry.spoolFailed(error)
+                then(nil)
             }
         }
         if !isTaken {
             context.telemetry.limitHit("spool_queue")
-            then(self, nil)
+            then(nil)
         }
     }
 
@@ -152,10 +158,13 @@ extension Exchange {
             }
             return identified(identification)
         }
+        let id = self.id
+        let context = self.context
         withWholeBody { octets in
             var scratch = IdentityScratch()
             return identifier.finish(pending, body: octets, scratch: &scratch)
-        } then: { exchange, identification in
+        } then: { [unowned context] identification in
+            guard let exchange = context.exchange(id) else { return }
             guard let identification else { return exchange.refuse(.spoolUnavailable, nil) }
             exchange.identified(identification)
         }

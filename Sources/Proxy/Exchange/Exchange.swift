@@ -8,8 +8,8 @@ import Transport
 /// is stored.
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
-/// `+Attempt` (the idempotency machine's actions), `+Reply` (answers of the proxy's own and replays), `+Spool` (large
-/// request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
+/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own and
+/// replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {
@@ -87,6 +87,16 @@ final class Exchange {
     var reservedBytes = 0
     var isTunnel = false
 
+    // Unknown outcomes.
+    /// The outcome that is on its way to the store.
+    @exclusivity(unchecked) var storedKind: Attempt.OutcomeKind?
+    /// The registry of probes knows that this attempt may still be answered.
+    var isLate = false
+    /// Whoever wants to know heard that this attempt's outcome is unknown.
+    var hasToldUnknown = false
+    /// Set where the exchange is no client's, but asks the service about another.
+    var probe: ProbeRun?
+
     @exclusivity(unchecked) var timeline = Timeline()
 
     init(context: WorkerContext) {
@@ -101,7 +111,10 @@ final class Exchange {
         return sending == .streaming && body.spooled == nil && upstream.queuedOctets < context.limits.outputHighWater
     }
 
-    var connectTimeoutMilliseconds: UInt64 { route?.timeouts.connect ?? 3_000 }
+    var connectTimeoutMilliseconds: UInt64 {
+        let limit = route?.timeouts.connect ?? 3_000
+        return probe.map { min(limit, $0.plan.timeoutMilliseconds) } ?? limit
+    }
 
     /// Errors of the proxy's own must be such that a gRPC client reads them.
     var isGRPC: Bool {
@@ -113,13 +126,17 @@ final class Exchange {
 
     /// Takes an unused exchange into service.
     func open(id: UInt64, downstream: Downstream) {
-        self.id = id
+        begin(id: id)
         self.downstream = downstream
         let connection = downstream.channel
         client.text = connection.peerText
         client.isTrusted = connection.peerIsTrusted
         client.agreement = connection.tlsAgreement
         listener = connection.listener
+    }
+
+    func begin(id: UInt64) {
+        self.id = id
         timeline.start(at: context.worker.now, wallMilliseconds: context.worker.wallMilliseconds)
     }
 
@@ -133,9 +150,16 @@ final class Exchange {
             self.observed = nil
             observed.finish(clientLeft: timeline.clientLeft)
         }
+        context.releaseBodyMemory(reservedBytes)
+        if let probe {
+            reset()
+            context.closeExchange(self)
+            probe.ended(probe)
+            return
+        }
+        if isLate, let claim { context.shared.probes.lateEnded(claim.key) }
         route?.leave()
         context.telemetry.exchangeEnded(self)
-        context.releaseBodyMemory(reservedBytes)
         let client = downstream
         downstream = nil
         reset()
@@ -211,6 +235,10 @@ final class Exchange {
         recording = Recording()
         reservedBytes = 0
         isTunnel = false
+        storedKind = nil
+        isLate = false
+        hasToldUnknown = false
+        probe = nil
         timeline = Timeline()
     }
 

@@ -98,6 +98,8 @@ enum ForwardedRequest {
     /// RFC 9110 has no standard for these; the convention is Caddy's strict one: believed and appended to only from
     /// trusted peers.
     private static func writeForwarded(_ head: borrowing RequestHead, _ client: Client, to output: inout [UInt8]) {
+        // A probe is sent for no client.
+        if client.text.isEmpty { return }
         output.append(contentsOf: forwardedForPrefix)
         if client.isTrusted && head.fields.contains(.xForwardedFor) {
             for line in head.fields.lines where line.known == .xForwardedFor {

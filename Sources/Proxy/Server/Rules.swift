@@ -40,6 +40,7 @@ final class Rules {
     let routes: [Route]
     let pools: [UpstreamPool]
     let router: Router
+    let unknownWebhook: WebhookSettings?
     private let trustedPeers: [AddressBlock]
     private let pseudonym: [UInt8]?
     private let viaLine10: [UInt8]?
@@ -52,6 +53,7 @@ final class Rules {
         timeouts = settings.timeouts
         limits = settings.limits
         router = Router(settings.routes)
+        unknownWebhook = settings.unknownWebhook
         trustedPeers = settings.trustedPeers
         pseudonym = settings.viaPseudonym.map { Array($0.utf8) }
         viaLine10 = settings.viaPseudonym.map { Array("Via: 1.0 \($0)\r\n".utf8) }

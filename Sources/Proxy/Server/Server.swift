@@ -10,6 +10,8 @@ package final class Server: @unchecked Sendable {
     // is asked; `plan` is touched on the control queue only; everything else is immutable or an atomic.
 
     private let settings: ServerSettings
+    /// By the wall clock, before any store was opened.
+    private let startedMilliseconds: UInt64
     let shared: SharedState
     package let registry: MetricRegistry
     package let workers: [Worker]
@@ -42,6 +44,7 @@ package final class Server: @unchecked Sendable {
             workers.append(try Worker(index: index))
         }
         self.workers = workers
+        startedMilliseconds = workers.first?.wallMilliseconds ?? 0
     }
 
     /// The store's way back to the workers.
@@ -84,6 +87,12 @@ package final class Server: @unchecked Sendable {
             throw StartError(error.description)
         }
         startHealthChecks()
+        let contexts = self.contexts
+        shared.probes.connect { waiter, decided in
+            let context = contexts[Int(waiter.worker)]
+            context.worker.post { context.value.probeEnded(waiter.exchange, decided: decided) }
+        }
+        contexts.first?.worker.performAndWait { contexts.first?.value.startWebhooks(since: startedMilliseconds) }
         return bound
     }
 
@@ -106,6 +115,7 @@ package final class Server: @unchecked Sendable {
         published.withLock { list in
             list = zip(settings.upstreams, health).map { ($0.name, $0.servers.count, $1) }
         }
+        shared.webhooks.turn(on: settings.unknownWebhook != nil)
         shared.requestsInFlightMax.store(settings.limits.requestsInFlightMax, ordering: .relaxed)
         return RulesPlan(
             settings: settings, addresses: addresses, health: health,
@@ -240,6 +250,9 @@ package final class Server: @unchecked Sendable {
             (upstream.name, (0..<upstream.servers).contains { upstream.health.isHealthy($0) })
         }
     }
+
+    /// Unknown outcomes that are asked for in the background.
+    package var backgroundProbeCount: Int { shared.probes.pendingCount }
 
     package var isDraining: Bool { shared.isDraining.load(ordering: .relaxed) }
 

@@ -152,6 +152,31 @@ final class Telemetry {
         operatorLog.error("a large request body could not be spooled", .string("error", error.description))
     }
 
+    // MARK: Unknown outcomes
+
+    func probeEnded(_ route: Route, _ result: ProbeResult) {
+        shard.add(.idempotencyProbes, .index(route.label), shard.literal(result.label))
+    }
+
+    /// What a service said has decided about a record.
+    func settledByProbe(_ key: RecordKey, _ route: Route, _ result: ProbeResult) {
+        operatorLog.info(
+            "unknown outcome settled by probe", .string("key", key.hexadecimal), .string("route", route.settings.name),
+            .string("result", result.label))
+    }
+
+    func webhookEnded(_ result: StaticString) {
+        shard.add(.webhookDeliveries, shard.literal(result))
+    }
+
+    /// Who should have heard did not.
+    func webhookDropped(_ event: UnknownEvent, _ reason: String) {
+        webhookEnded("dropped")
+        operatorLog.warning(
+            "a webhook's event was dropped", .string("key", event.key.hexadecimal), .string("route", event.route),
+            .string("error", reason))
+    }
+
     // MARK: Upstreams
 
     func upstreamFailed(_ pool: UpstreamPool, _ failure: UpstreamFailure) {

@@ -15,6 +15,7 @@ final class WorkerContext {
     let listeners: [ListenerSettings]
     private(set) var rules: Rules!
     private(set) var deliveries: DeliveryWatch!
+    private(set) var prober: Prober!
     let observedDeliveries: ObservedDeliveries
     let telemetry: Telemetry
     /// Where large request bodies go; nil = they stay in memory.
@@ -37,6 +38,7 @@ final class WorkerContext {
     private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
     private(set) var isDraining = false
     private var healthCheckers: [HealthChecker] = []
+    private var webhookSender: WebhookSender?
     private var operatorRequests: [UInt64: (StoreResult) -> Void] = [:]
     private var operatorSerial: UInt64 = 0
 
@@ -57,6 +59,7 @@ final class WorkerContext {
         rules = try Rules(plan, context: self, resolver: resolver, earlier: nil)
         telemetry.prepare(plan)
         deliveries = DeliveryWatch(context: self, pending: shared.deliveries)
+        prober = Prober(context: self)
         worker.onBatchEnd { [unowned self] in self.endBatch() }
     }
 
@@ -72,6 +75,26 @@ final class WorkerContext {
         startHealthChecks()
     }
 
+    /// On the first worker only: it posts what all workers tell, and what the start found. `since`: the start, by the
+    /// wall clock.
+    func startWebhooks(since: UInt64) {
+        guard worker.index == 0 else { return }
+        let sender = WebhookSender(context: self, resolver: resolver)
+        webhookSender = sender
+        let bound = WorkerBound(sender, worker: worker)
+        shared.webhooks.connect { bound.worker.post { bound.value.wake() } }
+        guard rules.unknownWebhook != nil else { return }
+        var filter = RecordFilter()
+        filter.states = [.unknown]
+        filter.unknownFromMilliseconds = since
+        ask {
+            .list(filter, $0)
+        } _: { [unowned self] result in
+            guard case .listed(let records) = result else { return }
+            for record in records { tellUnknown(UnknownEvent(record)) }
+        }
+    }
+
     /// On the first worker only; the others see the result.
     func startHealthChecks() {
         guard worker.index == 0 else { return }
@@ -84,6 +107,24 @@ final class WorkerContext {
     // MARK: Exchanges
 
     func openExchange(for downstream: Downstream) -> Exchange {
+        let (exchange, id) = takeExchange()
+        exchange.open(id: id, downstream: downstream)
+        swap(&exchange.head, &parsedHead)
+        return exchange
+    }
+
+    /// Sends a probe's question; `run.ended` is called once.
+    func openProbe(_ run: ProbeRun) {
+        let (exchange, id) = takeExchange()
+        exchange.open(id: id, probe: run)
+    }
+
+    /// A probe has ended for which this exchange waited, if it still does.
+    func probeEnded(_ id: UInt64, decided: Bool) {
+        exchange(id)?.run { $0.probeEnded(decided: decided) }
+    }
+
+    private func takeExchange() -> (Exchange, id: UInt64) {
         let index: Int
         if let free = freeExchanges.popLast() {
             index = free
@@ -94,11 +135,8 @@ final class WorkerContext {
         }
         // 31 bits: the uppermost marks an operator's request.
         generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
-        let exchange = exchanges[index]
-        exchange.open(id: UInt64(generations[index]) << 32 | UInt64(index), downstream: downstream)
-        swap(&exchange.head, &parsedHead)
         shared.requestsInFlight.add(1, ordering: .relaxed)
-        return exchange
+        return (exchanges[index], UInt64(generations[index]) << 32 | UInt64(index))
     }
 
     func closeExchange(_ exchange: Exchange) {
@@ -185,6 +223,16 @@ final class WorkerContext {
         telemetry.batchEnded()
     }
 
+    // MARK: Unknown outcomes
+
+    /// An outcome became unknown: whoever is configured to hear of it is told, later.
+    func tellUnknown(_ event: UnknownEvent) {
+        switch shared.webhooks.add(event, countMax: limits.webhookEventsMax) {
+        case .off, .added: break
+        case .full: telemetry.webhookEnded("dropped")
+        }
+    }
+
     // MARK: Connections
 
     func accept(_ descriptor: Int32, from peer: SocketAddress, listener: Int) {
@@ -256,6 +304,8 @@ final class SharedState: Sendable {
     let bodyMemory = Atomic<Int>(0)
     let isDraining = Atomic<Bool>(false)
     let deliveries = PendingDeliveries()
+    let probes = ProbeRegistry()
+    let webhooks = WebhookQueue()
     /// From the configuration, for the operator's view.
     let requestsInFlightMax = Atomic<Int>(.max)
 

@@ -14,6 +14,8 @@ package struct ServerSettings: Sendable {
     package var viaPseudonym: String? = "oncegate"
     package var timeouts = ClientTimeouts()
     package var limits = Limits()
+    /// Who hears of an outcome that became unknown; nil = nobody.
+    package var unknownWebhook: WebhookSettings?
     package var drainDelayMilliseconds: UInt64 = 5_000
     package var drainTimeoutMilliseconds: UInt64 = 25_000
 
@@ -100,6 +102,12 @@ package struct Limits: Sendable {
     /// Octets a second under which a request body is given up, after `requestBodyGrace`.
     package var requestBodyRateMin = 240
     package var requestBodyGraceMilliseconds: UInt64 = 5_000
+    /// Probes of unknown outcomes at once, over all workers.
+    package var probesMax = 256
+    /// Outcomes that wait for their probe in the background, over all workers.
+    package var backgroundProbesMax = 4096
+    /// Events of unknown outcomes that wait for the webhook, over all workers.
+    package var webhookEventsMax = 1024
 
     package init() {}
 }
@@ -190,6 +198,21 @@ package struct UpstreamTLS: Sendable, Equatable {
     /// The same configuration: a reload keeps the connections.
     package static func == (left: UpstreamTLS, right: UpstreamTLS) -> Bool {
         left.context.options == right.context.options && left.serverName == right.serverName
+    }
+}
+
+/// Where events are posted to.
+package struct WebhookSettings: Sendable, Equatable {
+    /// `http` or `https`.
+    package var server: UpstreamSettings.Server
+    package var tls: UpstreamTLS?
+    /// Path and query.
+    package var target: String
+
+    package init(server: UpstreamSettings.Server, tls: UpstreamTLS?, target: String) {
+        self.server = server
+        self.tls = tls
+        self.target = target
     }
 }
 

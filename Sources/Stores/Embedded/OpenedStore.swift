@@ -21,6 +21,7 @@ struct OpenedStore: ~Copyable {
             guard let cipher = RecordSealer(ring) else { throw .cipherUnavailable }
             sealer = cipher
         }
+        let clock = options.clock ?? .anchored()
         let directory = try StoreDirectory(path: options.directory)
         try directory.prepareDatabase()
         let database = directory.database
@@ -31,7 +32,7 @@ struct OpenedStore: ~Copyable {
         do throws(StorageError) {
             try engine.takeOver()
             let remains = SendMarks.Remains(path: directory.marks, bootID: bootID)
-            try Self.resolve(&scan, remains, engine)
+            try Self.resolve(&scan, remains, engine, nowMilliseconds: clock.milliseconds())
             looseBodies = try engine.looseBodies()
             try engine.checkpointAll()
         } catch {
@@ -43,7 +44,7 @@ struct OpenedStore: ~Copyable {
         // Only now: the old marks are needed until what follows from them is durable.
         let marks = try SendMarks(path: directory.marks, slotCount: options.markSlots, bootID: bootID, owner: owner)
         self.directory = directory
-        self.clock = options.clock ?? .anchored()
+        self.clock = clock
         self.owner = owner
         self.marks = marks
         engine.sealer = sealer
@@ -74,9 +75,9 @@ struct OpenedStore: ~Copyable {
     }
 
     /// Claims whose owner is dead: those that provably were not sent are free, the others unknown.
-    private static func resolve(_ scan: inout RecordScan, _ remains: SendMarks.Remains?, _ engine: SQLiteEngine)
-        throws(StorageError)
-    {
+    private static func resolve(
+        _ scan: inout RecordScan, _ remains: SendMarks.Remains?, _ engine: SQLiteEngine, nowMilliseconds now: UInt64
+    ) throws(StorageError) {
         var operations: [StorageOperation] = []
         for row in scan.open {
             var mark = SendMarks.Mark.other
@@ -86,7 +87,8 @@ struct OpenedStore: ~Copyable {
                 operations.append(.remove(id: row.id))
                 scan.index.remove(hash: row.key.indexHash, id: row.id)
             case .sent, .other, .notStored:
-                operations.append(.orphan(id: row.id, cause: mark == .notStored ? .notStored : .ownerDied))
+                let cause = mark == .notStored ? UnknownCause.notStored : .ownerDied
+                operations.append(.orphan(id: row.id, cause: cause, nowMilliseconds: now))
                 scan.unknowns += 1
             }
         }

@@ -18,11 +18,26 @@ extension RecordRow {
     }
 
     /// Takes over what the machine decided; the id, the key and the times stay.
-    mutating func take(_ machine: borrowing RecordMachine) {
+    mutating func take(_ machine: borrowing RecordMachine, nowMilliseconds now: UInt64, by settlement: Settlement? = nil) {
         guard let recordState = machine.recordState else { return }
+        if let cause, recordState != .unknown {
+            history = history ?? History(unknownAtMilliseconds: 0, cause: cause)
+            history?.settledAtMilliseconds = now
+            history?.settlement = settlement
+        }
         state = recordState
         isDelivered = machine.isDelivered
-        if case .unknown(let why) = machine.state { cause = why } else { cause = nil }
+        if case .unknown(let why) = machine.state {
+            becomeUnknown(why, nowMilliseconds: now)
+        } else {
+            cause = nil
+        }
+    }
+
+    mutating func becomeUnknown(_ cause: UnknownCause, nowMilliseconds now: UInt64) {
+        state = .unknown
+        self.cause = cause
+        if history == nil { history = History(unknownAtMilliseconds: now, cause: cause) }
     }
 
     /// The octets that stand beside the row for this outcome, if any; notes its status and size in the row. Throws when

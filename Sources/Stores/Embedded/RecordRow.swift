@@ -8,7 +8,7 @@ package import Idempotency
 ///      1     1  state
 ///      2     1  kind
 ///      3     1  unknown cause, 0 = none
-///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces
+///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces, 8 = a history
 ///      5     1  octets of the route's name
 ///      6     2  status of the answer, 0 = none
 ///      8    32  key
@@ -21,7 +21,14 @@ package import Idempotency
 ///    108     1  what stands sealed beside the row: 1 = the answer, 2 = all pieces of the body
 ///    109     3  0
 ///    112     n  the route's name
-///  112+n     8  checksum over the row's id and everything before
+///  112+n     h  24 or 0: history of an outcome that was unknown
+/// 112+n+h    8  checksum over the row's id and everything before
+///
+/// history   0  8  unknown at, milliseconds since the UNIX epoch, 0 = not kept
+///           8  8  settled at, the same, 0 = still unknown
+///          16  1  why it was unknown
+///          17  1  Settlement, 0 = none
+///          18  6  0
 /// ```
 /// Layout version 2 has its private octets sealed (RecordRow+Sealing).
 package struct RecordRow: Sendable, Equatable {
@@ -46,19 +53,35 @@ package struct RecordRow: Sendable, Equatable {
     package var hasStoredBody = false
     package var markSlot: UInt32
     package var route: String
+    /// Of an outcome that is unknown, or was.
+    package var history: History?
+
+    package struct History: Sendable, Equatable {
+        var unknownAtMilliseconds: UInt64
+        var settledAtMilliseconds: UInt64 = 0
+        var cause: UnknownCause
+        var settlement: Settlement?
+    }
 
     static let fixedBytes = 112
-    static let bytesMax = fixedBytes + 255 + sealBytes + 8
+    static let historyBytes = 24
+    static let bytesMax = fixedBytes + 255 + historyBytes + sealBytes + 8
 
     var claim: ClaimReference {
         ClaimReference(key: key, epoch: id, markSlot: markSlot)
     }
 
     var summary: RecordSummary {
-        RecordSummary(
+        var summary = RecordSummary(
             key: key, route: route, kind: kind, state: state, epoch: id, claimedAtMilliseconds: claimedAtMilliseconds,
-            expiresAtMilliseconds: expiresAtMilliseconds, status: status, bodyBytes: bodyBytes, unknownCause: cause,
-            isDelivered: isDelivered)
+            expiresAtMilliseconds: expiresAtMilliseconds, status: status, bodyBytes: bodyBytes,
+            unknownCause: history?.cause ?? cause, isDelivered: isDelivered)
+        if let history {
+            summary.unknownAtMilliseconds = history.unknownAtMilliseconds
+            summary.settledAtMilliseconds = history.settledAtMilliseconds
+            summary.settlement = history.settlement
+        }
+        return summary
     }
 }
 
@@ -78,7 +101,9 @@ extension RecordRow {
             if count > 0 { (target + Self.fixedBytes).copyMemory(from: octets.baseAddress!, byteCount: count) }
             return count
         }
-        let flags: UInt8 = (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
+        let flags: UInt8 =
+            (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
+            | (history == nil ? 0 : Self.historyFlag)
         let sealed: UInt32 = (isAnswerSealed ? 1 : 0) | (isBodySealed ? 2 : 0)
         target.storeBytes(of: 1, toByteOffset: 0, as: UInt8.self)
         target.storeBytes(of: state.rawValue, toByteOffset: 1, as: UInt8.self)
@@ -95,7 +120,32 @@ extension RecordRow {
         target.storeBytes(of: bodyBytes.littleEndian, toByteOffset: 96, as: UInt64.self)
         target.storeBytes(of: markSlot.littleEndian, toByteOffset: 104, as: UInt32.self)
         target.storeBytes(of: sealed.littleEndian, toByteOffset: 108, as: UInt32.self)
-        return Self.fixedBytes + routeBytes
+        let end = Self.fixedBytes + routeBytes
+        guard let history else { return end }
+        Self.store(history, at: target + end)
+        return end + Self.historyBytes
+    }
+
+    private static let historyFlag: UInt8 = 8
+
+    private static func store(_ history: History, at target: UnsafeMutableRawPointer) {
+        target.storeBytes(of: history.unknownAtMilliseconds.littleEndian, as: UInt64.self)
+        target.storeBytes(of: history.settledAtMilliseconds.littleEndian, toByteOffset: 8, as: UInt64.self)
+        let octets = UInt64(history.cause.rawValue) | UInt64(history.settlement?.rawValue ?? 0) << 8
+        target.storeBytes(of: octets.littleEndian, toByteOffset: 16, as: UInt64.self)
+    }
+
+    /// Nil also where what stands there is none: only rows of this program come here.
+    private static func history(_ octets: UnsafeRawBufferPointer) -> History? {
+        let start = fixedBytes + Int(octets[5])
+        guard historySize(octets) > 0, let cause = UnknownCause(rawValue: octets[start + 16]) else { return nil }
+        return History(
+            unknownAtMilliseconds: word(octets, at: start), settledAtMilliseconds: word(octets, at: start + 8),
+            cause: cause, settlement: Settlement(rawValue: octets[start + 17]))
+    }
+
+    private static func historySize(_ octets: UnsafeRawBufferPointer) -> Int {
+        octets[4] & historyFlag != 0 ? historyBytes : 0
     }
 
     private static func storeChecksum(_ target: UnsafeMutableRawPointer, end: Int, id: UInt64) {
@@ -139,7 +189,8 @@ extension RecordRow {
             isAnswerSealed: octets[108] & 1 != 0, isBodySealed: octets[108] & 2 != 0,
             hasStoredBody: octets[4] & 4 != 0,
             markSlot: UInt32(littleEndian: octets.loadUnaligned(fromByteOffset: 104, as: UInt32.self)),
-            route: String(decoding: octets[Self.fixedBytes..<Self.fixedBytes + Int(octets[5])], as: UTF8.self))
+            route: String(decoding: octets[Self.fixedBytes..<Self.fixedBytes + Int(octets[5])], as: UTF8.self),
+            history: Self.history(octets))
     }
 
     /// What the index needs of a row, without building or opening it.
@@ -176,18 +227,27 @@ extension RecordRow {
     /// Writes a whole row at `target` as that of a claim without owner; what is sealed in it stays sealed. Returns its
     /// size.
     static func orphan(
-        id: UInt64, octets: UnsafeRawBufferPointer, cause: UnknownCause, to target: UnsafeMutableRawPointer
+        id: UInt64, octets: UnsafeRawBufferPointer, cause: UnknownCause, nowMilliseconds now: UInt64,
+        to target: UnsafeMutableRawPointer
     ) -> Int {
-        target.copyMemory(from: octets.baseAddress!, byteCount: octets.count)
+        let start = fixedBytes + Int(octets[5])
+        let rest = start + historySize(octets)
+        target.copyMemory(from: octets.baseAddress!, byteCount: start)
         target.storeBytes(of: RecordState.unknown.rawValue, toByteOffset: 1, as: UInt8.self)
         target.storeBytes(of: cause.rawValue, toByteOffset: 3, as: UInt8.self)
-        storeChecksum(target, end: octets.count - 8, id: id)
-        return octets.count
+        target.storeBytes(of: octets[4] | historyFlag, toByteOffset: 4, as: UInt8.self)
+        store(History(unknownAtMilliseconds: now, cause: cause), at: target + start)
+        let seal = octets.count - 8 - rest
+        let end = start + historyBytes
+        if seal > 0 { (target + end).copyMemory(from: octets.baseAddress! + rest, byteCount: seal) }
+        storeChecksum(target, end: end + seal, id: id)
+        return end + seal + 8
     }
 
     private static func isWhole(id: UInt64, octets: UnsafeRawBufferPointer) -> Bool {
         guard octets.count >= fixedBytes + 8, octets[0] == 1 || octets[0] == 2,
-            octets.count == fixedBytes + Int(octets[5]) + (octets[0] == 2 ? sealBytes : 0) + 8
+            octets.count
+                == fixedBytes + Int(octets[5]) + historySize(octets) + (octets[0] == 2 ? sealBytes : 0) + 8
         else { return false }
         let end = octets.count - 8
         return word(octets, at: end) == RowChecksum.of(UnsafeRawBufferPointer(rebasing: octets[..<end]), id: id)

@@ -13,8 +13,9 @@ internal import Transport
 /// One connection does all writes and checkpoints (SQLite 3.40.1 can lose a reset of the log otherwise).
 final class SQLiteEngine: StorageEngine {
     static let applicationID: UInt32 = 0x4F47_5253
-    /// 2: rows and answers can be sealed, bodies stand in pieces.
-    static let formatVersion: UInt32 = 2
+    /// 2: rows and answers can be sealed, bodies stand in pieces. 3: rows tell when an outcome became unknown, and how it
+    /// came to be known.
+    static let formatVersion: UInt32 = 3
     static let pageBytes = 4096
     /// Pages in the log after which it is copied into the database.
     private static let checkpointPages = 1000
@@ -144,10 +145,11 @@ final class SQLiteEngine: StorageEngine {
             }
         case .update(let row):
             try bindAndRun(updateRow, row)
-        case .orphan(let id, let cause):
+        case .orphan(let id, let cause, let now):
             selectRow.bind(1, id)
             guard try selectRow.step(connection) else { return }
-            let size = RecordRow.orphan(id: id, octets: selectRow.octets(0), cause: cause, to: rowBuffer)
+            let size = RecordRow.orphan(
+                id: id, octets: selectRow.octets(0), cause: cause, nowMilliseconds: now, to: rowBuffer)
             selectRow.reset()
             updateRow.bind(1, id)
             updateRow.bind(2, octets: UnsafeRawBufferPointer(start: rowBuffer, count: size))

@@ -138,7 +138,7 @@ extension StorageCore {
             case .stored(let address):
                 figures.completions &+= 1
                 outbox.add(address, .stored(.durable))
-            case .resolved(let address): outbox.add(address, .resolved(.done))
+            case .resolved(let address): outbox.add(address, .resolved(.done(from.summary)))
             }
         }
     }
@@ -180,7 +180,7 @@ extension StorageCore {
             if let claim = resenders.claim(of: waiter), !isClosing {
                 decide(claim, waiter, isWaiting: true)
             } else {
-                outbox.add(waiter, .unknown(cause))
+                outbox.add(waiter, .unknown(unknown(row, cause)))
             }
         case .released:
             preconditionFailure("a release leaves no row")
@@ -232,8 +232,7 @@ extension StorageCore {
         open[key] = nil
         outbox.add(pending.address, .stored(.failed(refusal)))
         var row = running.row
-        row.state = .unknown
-        row.cause = .notStored
+        row.becomeUnknown(.notStored, nowMilliseconds: now)
         if case .released = pending.outcome {
             held[key] = HeldRecord(row: row, isFree: true)
             if let successor = pending.successor { abandon(successor, refusal) }
@@ -242,7 +241,7 @@ extension StorageCore {
         marks.markNotStored(slot: row.markSlot, epoch: row.id)
         held[key] = HeldRecord(row: row, isFree: false)
         figures.unknowns += 1
-        for waiter in pending.waiters { outbox.add(waiter, .unknown(.notStored)) }
+        for waiter in pending.waiters { outbox.add(waiter, .unknown(unknown(row, .notStored))) }
     }
 
     /// Writes down what is only held in memory. Called from time to time; an error leaves it for the next.

@@ -66,9 +66,8 @@ extension StorageCore {
         let running = open[row.key].flatMap { $0.row.id == row.id ? $0 : nil }
         guard running != nil || now < row.expiresAtMilliseconds else { return nil }
         if let record = held[row.key], record.row.id == row.id, record.isFree { return nil }
-        if let states = filter.states, !states.contains(row.state) { return nil }
-        if let route = filter.route, route != row.route { return nil }
         var summary = row.summary
+        guard filter.takes(summary) else { return nil }
         summary.waiters = running?.machine.waiters.count ?? 0
         return summary
     }
@@ -90,7 +89,7 @@ extension StorageCore {
             // Its fingerprint would be lost.
             guard isReadable else { return outbox.add(address, .resolved(.failed(.corrupt))) }
             var amended = row
-            amended.take(machine)
+            amended.take(machine, nowMilliseconds: now, by: .operator)
             amend(from: row, to: amended, outcome: .answered(answer), reply: .resolved(address))
         }
     }

@@ -43,6 +43,7 @@ final class StorageCore {
     @exclusivity(unchecked) var outbox: ReplyOutbox
     @exclusivity(unchecked) var figures = StoreStatistics()
     @exclusivity(unchecked) var now: UInt64 = 0
+    private let openedAt: UInt64
     var isClosing = false
 
     @exclusivity(unchecked) private var sequence: UInt32
@@ -70,7 +71,8 @@ final class StorageCore {
         cache = RecordCache(bytesMax: options.cacheBytesMax)
         outbox = ReplyOutbox(sink: deliver)
         figures.bytesMax = options.bytesMax
-        now = clock.milliseconds()
+        openedAt = clock.milliseconds()
+        now = openedAt
         measure()
         publish()
     }
@@ -88,6 +90,7 @@ final class StorageCore {
             switch request {
             case .claim(let claim, let address): handleClaim(claim, address)
             case .complete(let reference, let outcome, let address): handleComplete(reference, outcome, address)
+            case .settle(let reference, let outcome, let address): handleSettle(reference, outcome, address)
             case .appendBody(let reference, let octets, let address): handleAppend(reference, octets, address)
             case .readBody(let reference, let offset, let countMax, let address):
                 handleRead(reference, from: offset, countMax: countMax, address)
@@ -182,7 +185,7 @@ final class StorageCore {
         if let row, row.state == .inFlight {
             // Neither open nor held, so its owner is gone. Opening resolves these; to guess otherwise would run it
             // twice.
-            return outbox.add(address, .unknown(.ownerDied))
+            return outbox.add(address, .unknown(unknown(row, .ownerDied)))
         }
         let standing = isFree ? RecordMachine() : row?.machine ?? RecordMachine()
         var machine = standing
@@ -211,9 +214,15 @@ final class StorageCore {
         case .inFlight: outbox.add(address, .inFlight)
         case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
         case .mismatch: outbox.add(address, .mismatch)
-        case .unknown(let cause): outbox.add(address, .unknown(cause))
+        case .unknown(let cause): if let row { outbox.add(address, .unknown(unknown(row, cause))) }
         case .replay, .notKept: if let row { replay(row, address) }
         }
+    }
+
+    /// Counted within this process only: nobody may have set the clock meanwhile.
+    func unknown(_ row: RecordRow, _ cause: UnknownCause) -> UnknownOutcome {
+        let since = max(row.history?.unknownAtMilliseconds ?? 0, openedAt)
+        return UnknownOutcome(cause: cause, epoch: row.id, ageMilliseconds: now - min(now, since))
     }
 
     private func makeRow(_ claim: Claim, _ id: UInt64) -> RecordRow {
@@ -265,7 +274,13 @@ final class StorageCore {
             }
             return complete(running, outcome, address)
         }
-        completeLate(reference, outcome, address)
+        completeLate(reference, outcome, by: .lateAnswer, address)
+    }
+
+    private func handleSettle(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+        if isChanging(reference.key) { commitChanges() }
+        guard open[reference.key] == nil else { return outbox.add(address, .stored(.stale)) }
+        completeLate(reference, outcome, by: .probe, address)
     }
 
     private func complete(_ running: OpenClaim, _ outcome: Outcome, _ address: ReplyAddress) {
@@ -293,7 +308,7 @@ final class StorageCore {
             pending.successor = successor
         case .settled(let waiters):
             var settled = row
-            settled.take(running.machine)
+            settled.take(running.machine, nowMilliseconds: now)
             pending.waiters = waiters
             guard attachBody(outcome, to: &settled) else { return hold(running, pending, .failed) }
             do throws(RecordCodingError) {
@@ -309,8 +324,10 @@ final class StorageCore {
         changeBytes += (pending.octets?.count ?? 0) + RecordRow.bytesMax
     }
 
-    /// The answer of a claim whose outcome was given as unknown.
-    private func completeLate(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+    /// What became of a claim whose outcome was given as unknown.
+    private func completeLate(
+        _ reference: ClaimReference, _ outcome: Outcome, by settlement: Settlement, _ address: ReplyAddress
+    ) {
         guard engine != nil else { return outbox.add(address, .stored(.failed(.failed))) }
         let row: RecordRow
         switch standing(reference.key) {
@@ -327,7 +344,7 @@ final class StorageCore {
         case .freed: amend(from: row, to: nil, reply: .stored(address))
         case .settled:
             var amended = row
-            amended.take(machine)
+            amended.take(machine, nowMilliseconds: now, by: settlement)
             guard amended != row else { return outbox.add(address, .stored(.durable)) }
             amend(from: row, to: amended, outcome: outcome, reply: .stored(address))
         }
@@ -368,7 +385,7 @@ final class StorageCore {
         var machine = row.machine
         guard machine.delivered(epoch: reference.epoch) else { return }
         var amended = row
-        amended.take(machine)
+        amended.take(machine, nowMilliseconds: now)
         amend(from: row, to: amended, reply: .none)
     }
 }

@@ -29,7 +29,7 @@ enum StorageOperation {
     case insert(RecordRow)
     case update(RecordRow)
     /// The claim in this row has lost its owner; nothing else of the row changes, whether it can be read or not.
-    case orphan(id: UInt64, cause: UnknownCause)
+    case orphan(id: UInt64, cause: UnknownCause, nowMilliseconds: UInt64)
     case insertAnswer(id: UInt64, key: RecordKey, octets: [UInt8])
     case insertPiece(BodyPiece.Place, [UInt8])
     case removePieces(id: UInt64, through: UInt64)

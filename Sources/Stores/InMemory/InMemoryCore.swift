@@ -52,7 +52,13 @@ final class InMemoryCore {
                 figures.claims += 1
                 handleClaim(claim, address, isWaiting: false)
             case .complete(let reference, let outcome, let address):
-                handleComplete(reference, outcome, address)
+                handleComplete(reference, outcome, by: .lateAnswer, address)
+            case .settle(let reference, let outcome, let address):
+                guard records[reference.key]?.summary.state == .unknown else {
+                    outbox.add(address, .stored(.stale))
+                    continue
+                }
+                handleComplete(reference, outcome, by: .probe, address)
             case .appendBody(let reference, let octets, let address):
                 outbox.add(address, .body(append(reference, octets)))
             case .readBody(let reference, let offset, let countMax, let address):
@@ -108,7 +114,7 @@ final class InMemoryCore {
         case .inFlight: outbox.add(address, .inFlight)
         case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
         case .mismatch: outbox.add(address, .mismatch)
-        case .unknown(let cause): outbox.add(address, .unknown(cause))
+        case .unknown(let cause): if let record { outbox.add(address, .unknown(unknown(record, cause))) }
         case .replay, .notKept:
             if let record, let outcome = record.outcome { replay(outcome, record, address) }
         }
@@ -155,7 +161,10 @@ final class InMemoryCore {
 
     // MARK: Outcomes
 
-    private func handleComplete(_ reference: ClaimReference, _ outcome: Outcome, _ address: ReplyAddress) {
+    /// `settlement`: who makes known what is unknown by this.
+    private func handleComplete(
+        _ reference: ClaimReference, _ outcome: Outcome, by settlement: Settlement, _ address: ReplyAddress
+    ) {
         guard let record = records[reference.key] else { return outbox.add(address, .stored(.stale)) }
         let summary = record.summary
         if record.takesOutcome(reference), case .answered(let answer) = outcome,
@@ -181,7 +190,7 @@ final class InMemoryCore {
             start(record.machine, reference.key, route: summary.route, next)
             records[reference.key]?.resenders = record.resenders
         case .settled(let waiters):
-            settle(record, outcome)
+            settle(record, outcome, by: settlement)
             settleBody(record, outcome)
             for waiter in waiters { answer(waiter, outcome, record) }
         }
@@ -195,7 +204,7 @@ final class InMemoryCore {
                 .unknown(.notStored), epoch: reference.epoch, nextEpoch: 0, nextExpiresAtMilliseconds: 0)
         else { return }
         settle(record, .unknown(.notStored))
-        for waiter in waiters { outbox.add(waiter, .unknown(.notStored)) }
+        for waiter in waiters { outbox.add(waiter, .unknown(unknown(record, .notStored))) }
     }
 
     private func settleBody(_ record: Record, _ outcome: Outcome) {
@@ -231,21 +240,30 @@ final class InMemoryCore {
         if let claim = record.resenders.claim(of: waiter) {
             handleClaim(claim, waiter, isWaiting: true)
         } else {
-            outbox.add(waiter, .unknown(cause))
+            outbox.add(waiter, .unknown(unknown(record, cause)))
         }
     }
 
+    private func unknown(_ record: Record, _ cause: UnknownCause) -> UnknownOutcome {
+        let since = record.summary.unknownAtMilliseconds
+        return UnknownOutcome(
+            cause: cause, epoch: record.summary.epoch, ageMilliseconds: now - min(now, since))
+    }
+
     /// Takes over the machine's state and what the outcome carries.
-    private func settle(_ record: Record, _ outcome: Outcome) {
+    private func settle(_ record: Record, _ outcome: Outcome, by settlement: Settlement? = nil) {
         guard let state = record.machine.recordState else { return }
+        if record.summary.state == .unknown, state != .unknown {
+            record.summary.settledAtMilliseconds = now
+            record.summary.settlement = settlement
+        }
         count(record.summary.state, -1)
         count(state, 1)
         record.summary.state = state
         record.summary.isDelivered = record.machine.isDelivered
-        if case .unknown(let cause) = record.machine.state {
+        if case .unknown(let cause) = record.machine.state, record.summary.unknownCause == nil {
             record.summary.unknownCause = cause
-        } else {
-            record.summary.unknownCause = nil
+            record.summary.unknownAtMilliseconds = now
         }
         switch outcome {
         case .answered(let answer):
@@ -268,11 +286,9 @@ final class InMemoryCore {
 
     private func list(_ filter: RecordFilter) -> [RecordSummary] {
         var found: [RecordSummary] = []
-        for record in records.values where filter.key == nil || filter.key == record.summary.key {
+        for record in records.values where filter.takes(record.summary) {
             var summary = record.summary
-            guard !record.machine.hasExpired(now), filter.states?.contains(summary.state) ?? true,
-                filter.route ?? summary.route == summary.route
-            else { continue }
+            guard !record.machine.hasExpired(now) else { continue }
             summary.waiters = record.machine.waiters.count
             found.append(summary)
         }
@@ -283,21 +299,22 @@ final class InMemoryCore {
     private func resolve(_ key: RecordKey, _ resolution: Resolution) -> ResolveResult {
         guard let record = records[key] else { return .notFound }
         let before = record.machine
+        let summary = record.summary
         switch record.machine.resolve(resolution, nowMilliseconds: now) {
         case .notFound: return .notFound
         case .refused(let state): return .refused(state)
         case .forgotten:
             remove(key)
-            return .done
+            return .done(summary)
         case .answered:
             guard case .answer(let answer) = resolution, bodies.holds(record.summary.epoch, answer.storedBodyBytes)
             else {
                 record.machine = before
                 return .failed(.failed)
             }
-            settle(record, .answered(answer))
+            settle(record, .answered(answer), by: .operator)
             settleBody(record, .answered(answer))
-            return .done
+            return .done(summary)
         }
     }
 

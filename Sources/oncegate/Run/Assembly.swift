@@ -168,6 +168,7 @@ final class Assembly: Sendable {
             for upstream in server.upstreamHealth() {
                 samples.set(.upstreamHealthy, [upstream.name], upstream.isHealthy ? 1 : 0)
             }
+            samples.set(.idempotencyBackgroundProbes, [], Double(server.backgroundProbeCount))
             samples.set(.bodyMemoryBytes, [], Double(server.bodyMemoryBytes))
             samples.set(.spoolBytes, [], Double(server.spool?.reservedBytes ?? 0))
             samples.set(.spoolFiles, [], Double(server.spool?.fileCount ?? 0))

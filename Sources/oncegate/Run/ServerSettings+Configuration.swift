@@ -11,6 +11,9 @@ extension ServerSettings {
         if let admin = configuration.admin { self.admin = try ListenerSettings(admin, certificates) }
         for upstream in configuration.upstreams { upstreams.append(try UpstreamSettings(upstream, certificates)) }
         routes = configuration.routes.map { RouteSettings($0) }
+        unknownWebhook = try configuration.unknownWebhook.map { (webhook) throws(StartError) in
+            try WebhookSettings(webhook, certificates)
+        }
         trustedPeers = configuration.trustedProxies.map {
             AddressBlock(octets: $0.octets, prefixLength: $0.prefixBits)
         }
@@ -101,18 +104,39 @@ extension SocketAddress {
     }
 }
 
+extension WebhookSettings {
+    init(_ webhook: Configuration.Webhook, _ certificates: Certificates) throws(StartError) {
+        let server = try UpstreamSettings.Server(webhook.server)
+        guard server.scheme == .https else {
+            self.init(server: server, tls: nil, target: webhook.target)
+            return
+        }
+        var tls = Configuration.Upstream.TLS()
+        tls.alpn = [.http11]
+        do throws(TLSError) {
+            self.init(server: server, tls: try UpstreamTLS(tls, certificates), target: webhook.target)
+        } catch {
+            throw StartError("unknown_webhook: \(error.description)")
+        }
+    }
+}
+
+extension UpstreamSettings.Server {
+    fileprivate init(_ server: Configuration.Upstream.Server) throws(StartError) {
+        let host: UpstreamSettings.ServerHost
+        if case .network(let name, let port) = server.endpoint, SocketAddress.ip(name, port: port) == nil {
+            host = .name(name, port: port)
+        } else {
+            host = .address(try SocketAddress(server.endpoint))
+        }
+        self.init(text: server.authority, host: host, scheme: UpstreamSettings.Scheme(server.scheme))
+    }
+}
+
 extension UpstreamSettings {
     init(_ upstream: Configuration.Upstream, _ certificates: Certificates) throws(StartError) {
         var servers: [Server] = []
-        for server in upstream.servers {
-            let host: ServerHost
-            if case .network(let name, let port) = server.endpoint, SocketAddress.ip(name, port: port) == nil {
-                host = .name(name, port: port)
-            } else {
-                host = .address(try SocketAddress(server.endpoint))
-            }
-            servers.append(Server(text: server.authority, host: host, scheme: Scheme(server.scheme)))
-        }
+        for server in upstream.servers { servers.append(try Server(server)) }
         self.init(name: upstream.name, servers: servers)
         streamsMax = upstream.streamsMax
         if servers.contains(where: { $0.scheme == .https }) {

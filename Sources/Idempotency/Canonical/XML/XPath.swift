@@ -38,6 +38,8 @@ package struct XPath: Sendable, Equatable {
         case selection
         /// Gives a token: its value is a set of nodes or a string.
         case token
+        /// Is true or not of a document: any value.
+        case test
     }
 
     let text: String
@@ -76,7 +78,7 @@ package struct XPath: Sendable, Equatable {
             throw .invalidXPath(text, "it is not an XPath 1.0 expression")
         }
         switch (kind, use) {
-        case (.nodes, _), (.string, .token): break
+        case (.nodes, _), (.string, .token), (_, .test): break
         case (_, .selection): throw .invalidXPath(text, "it does not select nodes")
         case (_, .token): throw .invalidXPath(text, "its value is neither a set of nodes nor a string")
         }
@@ -85,7 +87,11 @@ package struct XPath: Sendable, Equatable {
     /// The values of an expression for `.token` in a body: the string value of each node it selects, or its string if
     /// that is not empty. `contentType` may be empty.
     package func values(in body: Span<UInt8>, contentType: Span<UInt8>) throws(XMLError) -> [[UInt8]] {
-        let charset = contentType.count > 0 ? BodyType(contentType: contentType).charset : .absent
+        try values(
+            in: body, charset: contentType.count > 0 ? BodyType(contentType: contentType).charset : .absent)
+    }
+
+    func values(in body: Span<UInt8>, charset: XMLEncoding.Charset) throws(XMLError) -> [[UInt8]] {
         // The tree and its strings are used within the calls.
         return try unsafe XMLParser.withTree(body, charset: charset) { document throws(XMLError) in
             let evaluator = try unsafe XPathEvaluator(document)
@@ -95,6 +101,17 @@ package struct XPath: Sendable, Equatable {
                 return values.count < Self.valuesMax
             }
             return values
+        }
+    }
+
+    /// Whether an expression for `.test` holds of a body: it is true, selects something, is a number but zero or a
+    /// string but the empty one; with values, its string value is one of these.
+    package func holds(of body: Span<UInt8>, contentType: Span<UInt8>, values: [[UInt8]]) throws(XMLError) -> Bool {
+        let charset = contentType.count > 0 ? BodyType(contentType: contentType).charset : .absent
+        // As above.
+        return try unsafe XMLParser.withTree(body, charset: charset) { document throws(XMLError) in
+            let evaluator = try unsafe XPathEvaluator(document)
+            return try evaluator.holds(self, values: values)
         }
     }
 

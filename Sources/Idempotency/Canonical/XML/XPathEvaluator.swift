@@ -66,6 +66,19 @@ struct XPathEvaluator: ~Copyable {
         }
     }
 
+    /// Whether the value counts as true or, with values, its text is one of them.
+    func holds(_ path: XPath, values: [[UInt8]]) throws(XMLError) -> Bool {
+        let object = try unsafe evaluate(path)
+        defer { unsafe xmlXPathFreeObject(object) }
+        if values.isEmpty { return unsafe xmlXPathCastToBoolean(object) == 1 }
+        // A string of its own, which is freed here.
+        let string = unsafe xmlXPathCastToString(object)
+        defer { unsafe oncegate_xml_free(string) }
+        let text = unsafe XMLParser.octets(string)
+        for value in values where text.equals(value) { return true }
+        return false
+    }
+
     /// The value of a path; to be freed.
     private func evaluate(_ path: XPath) throws(XMLError) -> xmlXPathObjectPtr {
         for namespace in path.namespaces {
