@@ -316,14 +316,15 @@ import Testing
                 answer: generator.next() % 3)
         }
         let directory = try write((0..<4).map { ObservedRoute(name: "/\($0)") }, observations)
-        let clock = ContinuousClock()
         for format in ["table", "json", "html"] {
-            var output = ""
-            let time = try clock.measure {
-                output = try Self.run(["--path", directory, "--format", format]).output
-            }
-            print("a million observations as \(format): \(time)")
-            #expect(time < .seconds(10) && output.contains("1000000"))
+            // Processor time: the machine may be busy with other tests.
+            let result = try Subprocess.run([
+                "bash", "-c", "TIMEFORMAT='%U %S'; time \"$0\" report \"$@\"", ProxyProcess.binary, "--path", directory,
+                "--format", format,
+            ])
+            let seconds = result.error.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }.reduce(0, +)
+            print("a million observations as \(format): \(seconds) s of processor time")
+            #expect(seconds > 0 && seconds < 10 && result.output.contains("1000000"))
         }
     }
 
