@@ -61,7 +61,8 @@ final class SimulatedProxy {
         let worker = Int(reply.address.worker)
         simulation.at(fromStore[worker].time(simulation, 0...3)) { [unowned self] in
             guard incarnation == self.incarnation, reply.address != Self.operatorAddress else { return }
-            if case .stored(let storing) = reply.result, let verdict = verdicts.removeValue(forKey: reply.address.exchange)
+            if case .stored(let storing) = reply.result,
+                let verdict = verdicts.removeValue(forKey: reply.address.exchange)
             {
                 verdict(storing)
             } else if let exchange = exchanges[reply.address.exchange] {

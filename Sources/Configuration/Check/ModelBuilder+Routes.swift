@@ -27,6 +27,7 @@ extension ModelBuilder {
             route.allowsUpgrade = allowsUpgrade(&block, isCovered: idempotency != nil)
             if let idempotency, var inner = block.statements[idempotency].block {
                 checkTimes(of: inner, block, route)
+                responseHeaderMilliseconds = route.timeouts.responseHeaderMilliseconds
                 let errorsBefore = log.errorCount
                 let policy = policy(&inner)
                 if log.errorCount == errorsBefore { checkIdentity(by: policy, inner) }

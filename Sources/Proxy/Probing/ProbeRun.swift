@@ -53,6 +53,9 @@ final class ProbeRun {
         octets += authority.isEmpty ? Array(route.pool.serverText(0).utf8) : authority
         octets += "\r\n".utf8
         octets += question.fieldLines
+        // What is encoded cannot be looked into.
+        if !question.has("accept-encoding") { octets += "Accept-Encoding: identity\r\n".utf8 }
+        if !question.has("user-agent") { octets += "User-Agent: oncegate-probe\r\n".utf8 }
         return octets + Array("\r\n".utf8)
     }
 }

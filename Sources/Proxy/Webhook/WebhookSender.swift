@@ -64,7 +64,8 @@ final class WebhookSender {
     }
 
     private func call(
-        _ event: UnknownEvent, _ webhook: WebhookSettings, _ address: SocketAddress, _ ended: @escaping (String?) -> Void
+        _ event: UnknownEvent, _ webhook: WebhookSettings, _ address: SocketAddress,
+        _ ended: @escaping (String?) -> Void
     ) {
         let call = WebhookCall(worker: context.worker, event, webhook, ended)
         call.start(address, timeoutMilliseconds: WebhookSender.timeoutMilliseconds)
