@@ -125,11 +125,12 @@ extension ModelBuilder {
             return
         }
         guard let limit = responseHeaderMilliseconds, probe.absentAfterMilliseconds < limit else { return }
-        let (after, most) = (probe.absentAfterMilliseconds, limit)
+        let after = Unit.text(probe.absentAfterMilliseconds, in: Unit.durations)
+        let longest = Unit.text(limit, in: Unit.durations)
         log.warning(
             given?.place(0) ?? absent.source.nameRange,
-            "absence is believed after \(after) ms, and the service may take \(most) ms to answer",
-            hint: "a request that is still executing would run twice: 'absent_after \((most + 999) / 1000)s', or more")
+            "absence is believed after \(after), and the service may take \(longest) to answer",
+            hint: "what still executes would run twice: 'absent_after \(longest)' or more")
     }
 
     // MARK: The answer
