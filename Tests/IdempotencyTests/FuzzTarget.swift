@@ -196,8 +196,8 @@ enum FuzzTarget {
         }
     }
 
-    /// A request, as above; its body is the answer to the probe, too. What is asked and what is made of the answer stays
-    /// in its place, whatever the values hold.
+    /// A request, as above; its body is the answer to the probe, too. What is asked and what is made of the answer
+    /// stays in its place, whatever the values hold.
     private static func question(_ octets: [UInt8]) {
         let lines = octets.split(separator: 0x0A, omittingEmptySubsequences: false)
         var source = LineSource()
