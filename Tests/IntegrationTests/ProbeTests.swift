@@ -200,6 +200,32 @@ import Testing
         #expect(posts(pair) == 1)
     }
 
+    @Test("absent that was said while the first attempt was listened for proves nothing, even if it arrives afterwards")
+    func saidTooEarly() throws {
+        let (release, asked) = (Latch(), Latch())
+        let service = Service(
+            executes: false, post: .held(release, then: Reply { $0.close() }),
+            get: { _ in .held(asked, then: .answer(404, [], body: "no")) })
+        let pair = try pair(service, top: "response_header_timeout 200ms;")
+        expectProblem(try pair.proxy.post("/orders", key: "K"), "upstream-timed-out", status: 504)
+        let proxy = pair.proxy
+        let repeated = Running { try proxy.post("/orders", key: "K") }
+        try service.waitForProbes(1)
+        // The service has looked, and then executes the first attempt, and breaks off.
+        release.open()
+        try pair.upstream.waitForOpenConnections { $0 == 1 }
+        try poll("the proxy has heard of it") {
+            try proxy.metric("oncegate_http_requests_in_flight").map { $0 <= 1 } == true ? true : nil
+        }
+        asked.open()
+        expectProblem(try repeated.join(), "outcome-unknown", status: 409)
+        #expect(try probes(proxy, "too_early") == 1)
+        #expect(posts(pair) == 1)
+        // Said now, it is believed.
+        expectAnswer(try proxy.post("/orders", key: "K"))
+        #expect(posts(pair) == 2)
+    }
+
     @Test("without `absent` a key is never freed by a probe")
     func neverFreed() throws {
         let service = Service(executes: false)

@@ -99,6 +99,7 @@ import Testing
             #expect(received["X-Ref"] == text(Array("<a\"€, b>".utf8)) && received["Accept"] == "a/b")
             #expect(received["Authorization"] == "Bearer t" && received["X-Tenant"] == "1")
             #expect(received["X-Other"] == nil && received["Idempotency-Key"] == nil)
+            #expect(received["Cache-Control"] == "no-cache")
             #expect(received["Accept-Encoding"] == "identity" && received["User-Agent"] == "oncegate-probe")
         }
         for text in ["a\r\nX-Evil: 1", "a\nb", "a\u{0}b", "\u{7f}"] {
