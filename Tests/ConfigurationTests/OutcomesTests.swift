@@ -40,7 +40,7 @@ import Testing
                     field Location "/orders/{probe.json(/0/id)}"; field X-ETag "{probe.header(ETag)}";
                     body "{{\"id\":\"{probe.xpath(string(//a['}']))}\",\"raw\":{probe.body}}}";
                 }
-                timeout 2s; background 5s 10m; max_attempts 7;
+                absent_after 5m; timeout 2s; background 5s 10m; max_attempts 7;
             }
             """#)
         guard case .probe(let probe) = policy.onUnknown else { throw NoProbe() }
@@ -75,6 +75,7 @@ import Testing
                         .literal("{\"id\":\""), .value(.probeXPath("string(//a['}'])")), .literal("\",\"raw\":"),
                         .value(.probeBody), .literal("}"),
                     ])))
+        #expect(probe.absentAfterMilliseconds == 300_000)
         #expect(probe.timeoutMilliseconds == 2000 && probe.attemptsMax == 7)
         #expect(probe.background == .init(first: 5000, max: 600_000))
     }

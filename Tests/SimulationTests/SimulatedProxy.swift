@@ -95,13 +95,14 @@ final class SimulatedProxy {
             return .waits
         }
         probing[request.key] = [exchange]
-        let (incarnation, learned) = (incarnation, simulation.now)
+        let incarnation = incarnation
+        var provesAbsence = false
+        if case .probe(let probe) = simulation.plan.policy.onUnknown {
+            provesAbsence = late[request.key] == nil && outcome.ageMilliseconds >= probe.absentAfterMilliseconds
+        }
         simulation.service.probed(request) { [unowned self] found in
             guard incarnation == self.incarnation else { return }
-            let age = outcome.ageMilliseconds + (simulation.now - learned)
-            if case .probe(let probe) = simulation.plan.policy.onUnknown, let verdict = found,
-                verdict != .released || late[request.key] == nil && age >= probe.absentAfterMilliseconds
-            {
+            if let verdict = found, verdict != .released || provesAbsence {
                 settle(request.key, outcome.epoch, verdict, exchange.worker)
             } else {
                 probeEnded(request.key, decided: false)

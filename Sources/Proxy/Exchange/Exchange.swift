@@ -8,8 +8,8 @@ import Transport
 /// is stored.
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
-/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own and
-/// replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
+/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own
+/// and replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {

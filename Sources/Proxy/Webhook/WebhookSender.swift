@@ -85,7 +85,8 @@ final class WebhookSender {
             context.telemetry.webhookEnded("delivered")
             queue.done()
         }
-        wake()
+        // Not at once: a connection may fail inside the call that begins it, and so one event after the other.
+        context.afterThisEvent { [unowned self] in wake() }
     }
 
     private func pause(_ event: UnknownEvent, _ attempts: Int) {
