@@ -161,6 +161,7 @@ struct SealerTests {
         var expected = running
         expected.state = .unknown
         expected.cause = .ownerDied
+        expected.isUndelivered = true
         let sealer = try #require(RecordSealer(keyRing(1)))
         for sealer in [nil, sealer] {
             let stored = try encode(running, sealer)

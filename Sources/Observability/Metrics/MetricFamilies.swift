@@ -22,7 +22,7 @@ package enum MetricFamilies {
             upstream(family)
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
-            .idempotencyNotRecorded:
+            .idempotencyNotRecorded, .idempotencyRescued:
             idempotency(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
             .storeCommits, .storeCommitFailures, .storeCorruptRecords, .storeUnreadableRecords, .storeSyncFailures:
@@ -130,6 +130,10 @@ package enum MetricFamilies {
             histogram("oncegate_idempotency_record_size_bytes", sizes, [], "Octets of recorded answers.")
         case .idempotencyExpired:
             counter("oncegate_idempotency_expired_total", [], "Records whose retention has passed.", .callback)
+        case .idempotencyRescued:
+            counter(
+                "oncegate_idempotency_rescued_total", [.route],
+                "Answers that were lost on their way to a client, and that a repeat then got whole.")
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
         }

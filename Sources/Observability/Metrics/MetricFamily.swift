@@ -28,6 +28,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyRecordSize
     case idempotencyExpired
     case idempotencyNotRecorded
+    case idempotencyRescued
     case storeUp
     case storeOperations
     case storeOperationDuration

@@ -241,7 +241,7 @@ enum JSONText {
             members.append("\"body_bytes\":\(record.bodyBytes)")
         }
         if let cause = record.unknownCause { members.append("\"cause\":\"\(cause.name)\"") }
-        if record.isDelivered { members.append("\"delivered\":true") }
+        if record.isDelivered || record.isUndelivered { members.append("\"delivered\":\(record.isDelivered)") }
         if record.state == .inFlight { members.append("\"waiters\":\(record.waiters)") }
         return "{\(members.joined(separator: ","))}"
     }

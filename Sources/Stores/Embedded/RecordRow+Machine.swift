@@ -14,7 +14,7 @@ extension RecordRow {
         return RecordMachine(
             restoring: machineState, kind: kind, fingerprint: fingerprint, epoch: id,
             expiresAtMilliseconds: expiresAtMilliseconds,
-            isDelivered: isDelivered)
+            isDelivered: isDelivered, isUndelivered: isUndelivered)
     }
 
     /// Takes over what the machine decided; the id, the key and the times stay.
@@ -22,6 +22,7 @@ extension RecordRow {
         guard let recordState = machine.recordState else { return }
         state = recordState
         isDelivered = machine.isDelivered
+        isUndelivered = machine.isUndelivered
         if case .unknown(let why) = machine.state { cause = why } else { cause = nil }
     }
 

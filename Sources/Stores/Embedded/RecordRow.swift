@@ -8,7 +8,8 @@ package import Idempotency
 ///      1     1  state
 ///      2     1  kind
 ///      3     1  unknown cause, 0 = none
-///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces
+///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces,
+///                8 = known not to be delivered
 ///      5     1  octets of the route's name
 ///      6     2  status of the answer, 0 = none
 ///      8    32  key
@@ -33,6 +34,7 @@ package struct RecordRow: Sendable, Equatable {
     package var kind: Claim.Kind
     package var cause: UnknownCause?
     package var isDelivered = false
+    package var isUndelivered = false
     package var durability: Durability
     package var status: UInt16 = 0
     package var owner: UInt64
@@ -55,10 +57,12 @@ package struct RecordRow: Sendable, Equatable {
     }
 
     var summary: RecordSummary {
-        RecordSummary(
+        var summary = RecordSummary(
             key: key, route: route, kind: kind, state: state, epoch: id, claimedAtMilliseconds: claimedAtMilliseconds,
             expiresAtMilliseconds: expiresAtMilliseconds, status: status, bodyBytes: bodyBytes, unknownCause: cause,
             isDelivered: isDelivered)
+        summary.isUndelivered = isUndelivered
+        return summary
     }
 }
 
@@ -78,7 +82,9 @@ extension RecordRow {
             if count > 0 { (target + Self.fixedBytes).copyMemory(from: octets.baseAddress!, byteCount: count) }
             return count
         }
-        let flags: UInt8 = (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
+        let flags: UInt8 =
+            (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
+            | (isUndelivered ? 8 : 0)
         let sealed: UInt32 = (isAnswerSealed ? 1 : 0) | (isBodySealed ? 2 : 0)
         target.storeBytes(of: 1, toByteOffset: 0, as: UInt8.self)
         target.storeBytes(of: state.rawValue, toByteOffset: 1, as: UInt8.self)
@@ -132,7 +138,8 @@ extension RecordRow {
         guard (cause != nil) == (state == .unknown) else { return nil }
         self.init(
             id: id, key: Self.digest(octets, at: 8), fingerprint: Self.digest(octets, at: 40), state: state, kind: kind,
-            cause: cause, isDelivered: octets[4] & 1 != 0, durability: octets[4] & 2 != 0 ? .process : .power,
+            cause: cause, isDelivered: octets[4] & 1 != 0, isUndelivered: octets[4] & 8 != 0,
+            durability: octets[4] & 2 != 0 ? .process : .power,
             status: UInt16(littleEndian: octets.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
             owner: Self.word(octets, at: 72), claimedAtMilliseconds: Self.word(octets, at: 80),
             expiresAtMilliseconds: Self.word(octets, at: 88), bodyBytes: Self.word(octets, at: 96),
@@ -181,6 +188,8 @@ extension RecordRow {
         target.copyMemory(from: octets.baseAddress!, byteCount: octets.count)
         target.storeBytes(of: RecordState.unknown.rawValue, toByteOffset: 1, as: UInt8.self)
         target.storeBytes(of: cause.rawValue, toByteOffset: 3, as: UInt8.self)
+        // Who was to get the answer had its connection with the process that is gone.
+        if cause == .ownerDied { target.storeBytes(of: octets[4] | 8, toByteOffset: 4, as: UInt8.self) }
         storeChecksum(target, end: octets.count - 8, id: id)
         return octets.count
     }
