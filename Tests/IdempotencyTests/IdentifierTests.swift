@@ -355,6 +355,16 @@ import Testing
             try Self.identifier().identity(TestRequest(fields: [(name, value), Self.key])).hasRetryEvidence == isRetry)
     }
 
+    @Test func anyLineIsEvidence() throws {
+        for lines in [
+            [("x-envoy-attempt-count", "1"), ("x-envoy-attempt-count", "2")],
+            [("amz-sdk-request", "max=3"), ("amz-sdk-request", "attempt=2")],
+            [("x-stainless-retry-count", "nonsense"), ("x-stainless-retry-count", "1")],
+        ] {
+            #expect(try Self.identifier().identity(TestRequest(fields: lines + [Self.key])).hasRetryEvidence)
+        }
+    }
+
     // MARK: Claims and policies
 
     @Test func claimsFollowThePolicy() throws {
