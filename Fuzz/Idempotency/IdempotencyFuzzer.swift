@@ -1,5 +1,6 @@
 // Scripts/fuzz Idempotency compiles this with Sources/Idempotency/**/*.swift and
-// Tests/IdempotencyTests/FuzzTarget.swift and Tests/IdempotencyTests/XMLTokenReader.swift in one module.
+// Tests/IdempotencyTests/FuzzTarget.swift and Tests/IdempotencyTests/XMLTokenReader.swift
+// and Tests/IdempotencyTests/JWTVectors.swift in one module.
 
 /// libFuzzer's entry point; what is tried is in FuzzTarget.
 @_cdecl("LLVMFuzzerTestOneInput")

@@ -211,7 +211,7 @@ PEER = """\
     }}"""
 
 ONCEGATE = """\
-workers 1;
+{workers}
 listen 127.0.0.1:{port};
 {listeners}
 admin unix:{directory}/admin.sock;
@@ -329,17 +329,21 @@ class Bench:
         port, directory = free_port(), self.folder(name)
         store = store or os.path.join(directory, "store")
         path = os.path.join(directory, "proxy.conf")
+        # Beside nginx, which has one too. What grows is looked for with the defaults.
+        workers = "" if self.options.what == "soak" else "workers 1;"
         values = dict(port=port, upstream=self.upstream_port, directory=directory, store=store) | self.secure_values()
         needs_more = any(protocol != "http1" for protocol in self.options.protocols) or self.options.what == "soak"
         with open(path, "w") as file:
             file.write(ONCEGATE.format(
-                **values, listeners=LISTENERS.format(**values) if needs_more else "", durability=self.options.durability, directives="\n".join(self.options.directive),
+                **values, workers=workers, listeners=LISTENERS.format(**values) if needs_more else "",
+                durability=self.options.durability, directives="\n".join(self.options.directive),
                 store_directives=" ".join(self.options.store_directive)))
         if self.options.proxy_command:
             command = [part.format(**values) for part in shlex.split(self.options.proxy_command)]
         else:
             command = [self.options.binary, "run", "-c", path]
         process = Process("oncegate", command, port, os.path.join(directory, "log"), environment, self.cpu("proxy"))
+        process.admin = os.path.join(directory, "admin.sock")
         self.with_ports(process, values)
         self.processes.append(process)
         if wait:

@@ -35,6 +35,15 @@ static inline uint64_t cl_wall_milliseconds(void) {
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
+// MARK: memory
+
+// Private, anonymous, zero; NULL without memory.
+static inline void *cl_map(size_t count) {
+    void *memory = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+static inline void cl_unmap(void *memory, size_t count) { munmap(memory, count); }
+
 // MARK: poller
 
 static inline long cl_epoll_create(void) { CL_RESULT(epoll_create1(EPOLL_CLOEXEC)); }

@@ -5,6 +5,9 @@ package enum Problem: String, Sendable, CaseIterable {
     case keyMissing = "key-missing"
     case keyMalformed = "key-malformed"
     case scopeMissing = "scope-missing"
+    case accessTokenInvalid = "access-token-invalid"
+    case repeatabilityMalformed = "repeatability-malformed"
+    case firstSentOutOfRange = "first-sent-out-of-range"
     case keyReused = "key-reused"
     case inProgress = "in-progress"
     case outcomeUnknown = "outcome-unknown"
@@ -38,11 +41,13 @@ package enum Problem: String, Sendable, CaseIterable {
 
     package var status: UInt16 {
         switch self {
-        case .keyMissing, .keyMalformed, .scopeMissing, .badRequest: 400
+        case .keyMissing, .keyMalformed, .scopeMissing, .repeatabilityMalformed, .badRequest: 400
+        case .accessTokenInvalid: 401
         case .noRoute: 404
         case .methodNotAllowed: 405
         case .requestTimedOut: 408
         case .inProgress, .outcomeUnknown, .answerNotKept: 409
+        case .firstSentOutOfRange: 412
         case .contentTooLarge: 413
         case .targetTooLong: 414
         case .expectationFailed: 417
@@ -63,6 +68,10 @@ package enum Problem: String, Sendable, CaseIterable {
         case .keyMissing: "This request needs an idempotency key."
         case .keyMalformed: "The idempotency key is malformed."
         case .scopeMissing: "The request does not say who is calling."
+        case .accessTokenInvalid: "The access token is invalid, has expired or cannot be verified."
+        case .repeatabilityMalformed: "The Repeatability fields are malformed or incomplete."
+        case .firstSentOutOfRange:
+            "Repeatability-First-Sent is outside the time in which repeats are recognised; nothing was executed."
         case .keyReused: "This idempotency key was used for another request."
         case .inProgress: "The first attempt with this key is still running."
         case .outcomeUnknown: "It is not known whether the service executed this request."

@@ -795,6 +795,57 @@ extension Golden {
             1 warning
             """),
         Golden(
+            "absentTooEarly",
+            """
+            listen 127.0.0.1:80;
+            upstream a { server http://a; }
+            route /a {
+                upstream a;
+                idempotency {
+                    on_unknown probe {
+                        get "/o/{key}";
+                        found 200;
+                        absent 404;
+                        absent_after 10s;
+                    }
+                }
+            }
+            route /b {
+                upstream a;
+                response_header_timeout 2m;
+                idempotency {
+                    on_unknown probe {
+                        get "/o/{key}";
+                        found 200;
+                        absent 404;
+                    }
+                }
+            }
+            route /c {
+                upstream a;
+                idempotency {
+                    on_unknown probe {
+                        get "/o/{key}";
+                        found 200;
+                        absent_after 10s;
+                    }
+                }
+            }
+
+            """,
+            """
+            proxy.conf:10:26: warning: absence is believed after 10s, and the service may take 1m to answer
+               10 |             absent_after 10s;
+                  |                          ^~~ what still executes would run twice: 'absent_after 1m' or more
+            proxy.conf:21:13: warning: absence is believed after 1m, and the service may take 2m to answer
+               21 |             absent 404;
+                  |             ^~~~~~ what still executes would run twice: 'absent_after 2m' or more
+            proxy.conf:31:13: warning: 'absent_after' has no effect without 'absent'
+               31 |             absent_after 10s;
+                  |             ^~~~~~~~~~~~ no probe frees a key here
+            3 warnings
+            """),
+        Golden(
             "webhookPath",
             """
             unknown_webhook hooks.test/x;

@@ -40,7 +40,7 @@ import Testing
                     field Location "/orders/{probe.json(/0/id)}"; field X-ETag "{probe.header(ETag)}";
                     body "{{\"id\":\"{probe.xpath(string(//a['}']))}\",\"raw\":{probe.body}}}";
                 }
-                timeout 2s; background 5s 10m; max_attempts 7;
+                absent_after 5m; timeout 2s; background 5s 10m; max_attempts 7;
             }
             """#)
         guard case .probe(let probe) = policy.onUnknown else { throw NoProbe() }
@@ -75,6 +75,7 @@ import Testing
                         .literal("{\"id\":\""), .value(.probeXPath("string(//a['}'])")), .literal("\",\"raw\":"),
                         .value(.probeBody), .literal("}"),
                     ])))
+        #expect(probe.absentAfterMilliseconds == 300_000)
         #expect(probe.timeoutMilliseconds == 2000 && probe.attemptsMax == 7)
         #expect(probe.background == .init(first: 5000, max: 600_000))
     }
@@ -139,7 +140,7 @@ import Testing
             certificate: { _ in [] }, authorities: { _ in [] },
             secret: { [.init(.key, "can be read by everybody (\($0))")] },
             publicKey: { algorithm, path in [.init(.key, "\(path) is no \(algorithm.rawValue) key")] },
-            keySet: { _ in [.init(.key, "is no JSON", isWarning: true)] })
+            keySet: { _, _ in [.init(.key, "is no JSON", isWarning: true)] })
         let text =
             "listen 127.0.0.1:1; store embedded { encryption { key file(\"k\"); } } upstream a { server http://a; }\n"
             + "route / { upstream a; idempotency { scope jwt sub { key ES256 /es; jwks /set; } } }"

@@ -36,7 +36,7 @@ import Testing
         tls.alpn = [.http11, .http2]
         tls.clientCertificates = .required(authoritiesPath: "/tls/ca.pem")
         tls.rejectsUnknownName = true
-        tls.usesTickets = false
+        tls.tickets = .off
         #expect(model.listeners[0].tls == tls && model.listeners[0].allowsHTTP2)
         #expect(model.listeners[0].trustedProxyPeers.map(\.description) == ["10.0.0.0/8", "fd00::/8"])
         #expect(model.listeners[1].tls == nil && !model.listeners[1].allowsHTTP2)

@@ -56,7 +56,7 @@ struct AttemptModel {
     static let unknown = UnknownOutcome(cause: .broken, epoch: 5, ageMilliseconds: 9)
     static let storeResults: [StoreResult] = [
         .claimed(claim), .joined, .inFlight, .tooManyWaiters, .recorded(answer, epoch: 1), .notKept(tombstone),
-        .unknown(unknown), .mismatch, .refused(.full), .refused(.failed), .refused(.corrupt),
+        .unknown(unknown), .mismatch, .tooLate, .refused(.full), .refused(.failed), .refused(.corrupt),
     ]
 
     private let policy: Policy
@@ -311,6 +311,7 @@ struct AttemptModel {
             case .unknown where !AttemptPolicy(policy).probes || probes > 0 || !clientIsHere:
                 return .problem(.outcomeUnknown)
             case .mismatch: return .problem(.keyReused)
+            case .tooLate: return .problem(.firstSentOutOfRange)
             case .inFlight, .tooManyWaiters: return .problem(.inProgress)
             case .refused(.corrupt): return .problem(.recordCorrupt)
             case .refused(let refusal) where policy.onStoreError == .reject:

@@ -17,7 +17,7 @@ import Testing
             fields: request, certificate: certificate, scratch: &scratch)
         switch early {
         case .pending(let pending): return identifier.finish(pending, body: request.body.span, scratch: &scratch)
-        case .missingScope: return .missingScope
+        case .refusedCaller(let fault): return .refusedCaller(fault)
         default: return nil
         }
     }
@@ -37,8 +37,8 @@ import Testing
         let one = try key(identify(scope, certificate("CN=a", ["DNS:x"])))
         #expect(try key(identify(scope, certificate("CN=a", ["DNS:y"]), fields: [("Authorization", "z")])) == one)
         #expect(try key(identify(scope, certificate("CN=b", ["DNS:x"]))) != one)
-        #expect(try identify(scope, nil, fields: [("Authorization", "z")]) == .missingScope)
-        #expect(try identify(scope, certificate("", ["DNS:x"])) == .missingScope)
+        #expect(try identify(scope, nil, fields: [("Authorization", "z")]) == .refusedCaller(.missing))
+        #expect(try identify(scope, certificate("", ["DNS:x"])) == .refusedCaller(.missing))
     }
 
     /// Each counts with its length: no two lists of names look like one another.
@@ -49,8 +49,8 @@ import Testing
         #expect(Set(keys).count == lists.count)
         // A renewed certificate lists them in another order.
         #expect(try key(identify(scope, certificate("CN=b", ["DNS:b", "DNS:a", "DNS:b"]))) == keys[2])
-        #expect(try identify(scope, certificate("CN=a")) == .missingScope)
-        #expect(try identify(scope, nil) == .missingScope)
+        #expect(try identify(scope, certificate("CN=a")) == .refusedCaller(.missing))
+        #expect(try identify(scope, nil) == .refusedCaller(.missing))
     }
 
     @Test func standardScopeTakesTheCertificateWithoutAuthorization() throws {

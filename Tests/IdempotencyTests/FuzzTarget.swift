@@ -10,7 +10,7 @@ enum FuzzTarget {
     static func run(_ input: [UInt8]) {
         guard let choice = input.first else { return }
         let octets = Array(input.dropFirst())
-        switch choice & 15 {
+        switch choice & 31 {
         case 0: json(octets, selection: plain)
         case 1: json(octets, selection: including)
         case 2: json(octets, selection: excluding)
@@ -23,6 +23,10 @@ enum FuzzTarget {
         case 10: xpath(octets)
         case 11: multipart(octets)
         case 12: selected(octets)
+        case 13: accessToken(octets)
+        case 14: keySet(octets)
+        case 15: date(octets)
+        case 16: question(octets)
         default: request(octets)
         }
     }
@@ -139,6 +143,46 @@ enum FuzzTarget {
         precondition(isMultipart == isOther, "selections change what multipart is")
     }
 
+    private static let accessTokens: JWTVerifier = {
+        let keys = try? JWTVectors.keys(JWTVectors.rs256Key, JWTVectors.es256Key, JWTVectors.edDSAKey)
+        var scope = JWTScope(claim: "sub")
+        scope.leewayMilliseconds = 0
+        return JWTVerifier(scope, keys: JWTKeyRing((keys ?? []) + [TestTokens().key]))
+    }()
+
+    /// As it is; and as a header, a line end and claims, with a signature that fits.
+    private static func accessToken(_ octets: [UInt8]) {
+        var scratch = IdentityScratch()
+        _ = try? accessTokens.caller(of: octets.span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        let end = octets.firstIndex(of: 0x0A) ?? octets.endIndex
+        let token = TestTokens().token(Array(octets[end...].dropFirst()), header: Array(octets[..<end]))
+        let first = try? accessTokens.caller(
+            of: Array(token.utf8).span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        let again = try? accessTokens.caller(
+            of: Array(token.utf8).span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)
+        precondition(first == again, "what was verified is someone else")
+        guard let caller = first ?? nil else { return }
+        precondition(caller.count >= 10, "a caller without a name")
+        let cut = Array(token.utf8.dropLast())
+        precondition(
+            (try? accessTokens.caller(of: cut.span, nowMilliseconds: 1_800_000_000_000, scratch: &scratch)) == nil,
+            "a token that was cut verifies")
+    }
+
+    private static func keySet(_ octets: [UInt8]) {
+        guard let keys = try? JWTKeyRing.keys(ofSet: octets, for: JWTScope.Algorithm.allCases) else { return }
+        precondition((1...JWTKeyRing.keysMax).contains(keys.count), "\(keys.count) keys")
+        for key in keys { _ = key.verifies([UInt8](repeating: 1, count: 64), over: octets) }
+    }
+
+    private static func date(_ octets: [UInt8]) {
+        guard let seconds = HTTPDate.seconds(octets.span), seconds > 0 else { return }
+        var text: [UInt8] = []
+        HTTPDate.append(seconds: seconds, to: &text)
+        let isLeapSecond = octets[23] == 0x36
+        precondition(text == octets || isLeapSecond, "a date has two texts")
+    }
+
     /// Sealed: with a checksum that fits, so that what is behind it is reached.
     private static func record(_ octets: [UInt8], isSealed: Bool) {
         let key = Digest256(words: (1, 2, 3, 4))
@@ -194,6 +238,85 @@ enum FuzzTarget {
             }
         }
     }
+
+    /// A request, as above; its body is the answer to the probe, too. What is asked and what is made of the answer
+    /// stays in its place, whatever the values hold.
+    private static func question(_ octets: [UInt8]) {
+        let lines = octets.split(separator: 0x0A, omittingEmptySubsequences: false)
+        var source = LineSource()
+        var bodyStart = 0
+        for line in lines {
+            bodyStart += line.count + 1
+            if line.isEmpty { break }
+            source.add(line)
+        }
+        let body = Array(octets.dropFirst(bodyStart))
+        let query = source.lines.first.map { Array(octets[$0.value]) } ?? []
+        var scratch = IdentityScratch()
+        for (identifier, isXML) in probing {
+            guard let probe = identifier.probe,
+                let question = identifier.question(
+                    about: anybody, query: query.span, fields: source, body: body.span, scratch: &scratch)
+            else { continue }
+            let target = question.target
+            precondition(target.allSatisfy { (0x21...0x7E).contains($0) && $0 != 0x23 }, "a target with other octets")
+            precondition(target.count { $0 == 0x3F } == 1 && target.count { $0 == 0x2F } == 3, "another target")
+            precondition(FieldLines.areValid(question.fieldLines.span), "no field")
+            precondition(question.fieldLines.count { $0 == 0x0A } == 1, "more than one field")
+            let type = isXML ? "Content-Type: text/xml\r\n" : "Content-Type: application/json\r\n"
+            let reply = ProbeReply(status: 200, framing: .length, fieldLines: Array(type.utf8), body: body)
+            let verdict = probe.verdict(on: reply, to: question, bodyBytesMax: 1 << 20, scratch: &scratch)
+            guard case .found(let answer) = verdict else { continue }
+            precondition(FieldLines.areValid(answer.fieldLines.span), "no fields")
+            precondition(answer.fieldLines.count { $0 == 0x0A } == 3, "other fields")
+            if isXML {
+                precondition(tokens(answer.body, XMLSelection()) != nil, "no XML")
+            } else {
+                var canonicaliser = JSONCanonicaliser()
+                let members = selection(exclude: ["/a", "/b"])
+                precondition((try? canonicaliser.canonicalise(answer.body.span, selection: members)) != nil, "no JSON")
+                precondition(canonicaliser.output == Array("{}".utf8), "another member")
+            }
+        }
+    }
+
+    private static let anybody = RequestIdentity(
+        kind: .token, key: Digest256(words: (1, 2, 3, 4)), fingerprint: Digest256(words: (1, 2, 3, 4)),
+        hasRetryEvidence: false, isAnonymous: true, fellBackToOctets: false)
+
+    private static let probing: [(Identifier, isXML: Bool)] = {
+        let sources: [(Template.Source, Template.Source)] = [
+            (.key, .probeJSON("/p")), (.header("a"), .probeXPath("//p")), (.query("a"), .probeJSON("/p")),
+            (.bodyJSON("/a"), .probeJSON("/p")), (.bodyForm("a"), .probeHeader("content-type")),
+            (.bodyXPath("//a"), .probeXPath("//p")),
+        ]
+        return sources.flatMap { asked, answered in
+            [false, true].compactMap { isXML in
+                var probe = Probe(
+                    target: Template([.literal("/p/"), .value(asked), .literal("/q?r="), .value(asked)]))
+                probe.fields = [.init(name: "X-A", value: Template([.value(asked)]))]
+                probe.found = [.init(statuses: [200...200])]
+                let type = isXML ? "text/xml" : "application/json"
+                let body: [Template.Part] =
+                    isXML
+                    ? [.literal("<a b=\""), .value(asked), .literal("\">"), .value(answered), .literal("</a>")]
+                    : [
+                        .literal("{\"a\":\""), .value(asked), .literal("\",\"b\":\""), .value(answered),
+                        .literal("\"}"),
+                    ]
+                probe.answer = .made(
+                    status: 201,
+                    fields: [
+                        .init(name: "Content-Type", value: Template([.literal(type)])),
+                        .init(name: "X-B", value: Template([.value(answered)])),
+                    ], body: Template(body))
+                var policy = Policy()
+                policy.keySources = [.header("k"), .jsonPointer("/k")]
+                policy.onUnknown = .probe(probe)
+                return (try? Identifier(route: "r", policy: policy)).map { ($0, isXML) }
+            }
+        }
+    }()
 
     private static let identifiers: [Identifier] = {
         var policy = Policy()

@@ -187,7 +187,7 @@ import Testing
         for fields in missing {
             #expect(
                 try Self.identifier { $0.scope = scope }.identify(TestRequest(fields: fields + [Self.key]))
-                    == .missingScope)
+                    == .refusedCaller(.missing))
         }
         // Without a key the request is not covered, and needs no scope, unless its hash is its key.
         #expect(try Self.identifier { $0.scope = scope }.identify(TestRequest()) == .missingKey)
@@ -195,12 +195,12 @@ import Testing
             $0.scope = scope
             $0.onMissingKey = .hash
         }
-        #expect(hashing.identify(TestRequest()) == .missingScope)
+        #expect(hashing.identify(TestRequest()) == .refusedCaller(.missing))
         let inBody = try Self.identifier {
             $0.scope = scope
             $0.keySources = [.form("id")]
         }
-        #expect(inBody.identify(TestRequest(body: "id=1")) == .missingScope)
+        #expect(inBody.identify(TestRequest(body: "id=1")) == .refusedCaller(.missing))
         #expect(inBody.identify(TestRequest(body: "x=1")) == .missingKey)
     }
 

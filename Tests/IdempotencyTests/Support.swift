@@ -73,7 +73,8 @@ extension Identifier {
         case .notCovered: return nil
         case .missingKey: return .missingKey
         case .malformedKey: return .malformedKey
-        case .missingScope: return .missingScope
+        case .refusedCaller(let fault): return .refusedCaller(fault)
+        case .refusedRepeatability: return nil
         case .pending(let pending): return finish(pending, body: request.body.span, scratch: &scratch)
         }
     }

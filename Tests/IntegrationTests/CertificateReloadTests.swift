@@ -20,6 +20,11 @@ import Testing
             try put(files.certificate, files.key)
         }
 
+        /// In place of the certificate.
+        func put(_ text: String) throws {
+            try text.write(toFile: certificate, atomically: true, encoding: .utf8)
+        }
+
         func put(_ newCertificate: String, _ newKey: String) throws {
             for (source, target) in [(newKey, key), (newCertificate, certificate)] {
                 try FileManager.default.copyItem(atPath: source, toPath: target + ".new")
@@ -111,5 +116,76 @@ import Testing
         let proxy = try files.proxy(ScriptedUpstream())
         let found = try proxy.metrics().filter { $0.key.contains("certificate") }
         #expect(!found.isEmpty)
+    }
+
+    @Test("R18 files that only a superseded configuration named are not read, told or warned of any more")
+    func superseded() throws {
+        let (listener, authority) = (try Rotating(), try Rotating())
+        try listener.put(.server("first.test"))
+        try authority.put(.server("service.test"))
+        let upstream = try ScriptedUpstream()
+        let server = try TLSRelay(inFrontOf: upstream.address, .server())
+        func configuration(authorities: String) -> ProxyConfiguration {
+            var configuration = ProxyConfiguration()
+            configuration.listen =
+                "listen 127.0.0.1:0 { tls { certificate \(listener.certificate); key \(listener.key); } }"
+            configuration.serverURLs = ["https://\(server.address)"]
+            configuration.upstream = "tls { ca \(authorities); name service.test; }"
+            return configuration
+        }
+        let proxy = try ProxyProcess(configuration(authorities: authority.certificate))
+        func reloads(_ result: String) throws -> Double {
+            try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": result]) ?? 0
+        }
+        // The authority in use is told of.
+        try authority.put("no certificate")
+        try poll("it is in use") { try reloads("failure") == 1 ? true : nil }
+        try ProxyProcess.write(configuration(authorities: TestCertificate.authority()), in: proxy.directory)
+        proxy.kill(SIGHUP)
+        try poll("the reload") {
+            try proxy.metric("oncegate_config_reloads_total", ["result": "success"]) == 1 ? true : nil
+        }
+        let refused = try reloads("failure")
+        // Nobody uses it: neither the change nor the next reloads speak of it. Those of the listener's files tell that
+        // the proxy has looked.
+        try authority.put("nothing either")
+        for round in 1...2 {
+            let before = try reloads("success")
+            try listener.put(.server("first.test", serial: round))
+            try poll("the listener's files are read") { try reloads("success") > before ? true : nil }
+            proxy.kill(SIGHUP)
+            try poll("the reload") {
+                try proxy.metric("oncegate_config_reloads_total", ["result": "success"]) == Double(1 + round)
+                    ? true : nil
+            }
+        }
+        #expect(try reloads("failure") == refused)
+    }
+
+    @Test("R18 certificates of listeners that wait for the next start, or of a refused configuration, are not told of")
+    func refusedConfiguration() throws {
+        let (files, others) = (try Rotating(), try Rotating())
+        try files.put(.server("first.test"))
+        try others.put(.server("second.test"))
+        let proxy = try files.proxy(ScriptedUpstream())
+        func names() throws -> [String] {
+            try proxy.metrics().keys.filter { $0.hasPrefix("oncegate_tls_certificate_not_after") }
+        }
+        #expect(try names().count == 1)
+        let path = "\(proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let more = "\nlisten 127.0.0.1:0 { tls { certificate \(others.certificate); key \(others.key); } }\n"
+        try (text + more).write(toFile: path, atomically: true, encoding: .utf8)
+        proxy.kill(SIGHUP)
+        try poll("the reload") {
+            try proxy.metric("oncegate_config_reloads_total", ["result": "success"]) == 1 ? true : nil
+        }
+        #expect(try names().count == 1 && names()[0].contains("first.test"))
+        unlink(others.key)
+        try files.put(.server("first.test", serial: 1))
+        try poll("the files in use are read") {
+            try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "success"]) ?? 0 >= 1 ? true : nil
+        }
+        #expect(try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) ?? 0 == 0)
     }
 }

@@ -117,6 +117,19 @@ private let form = [Field("Content-Type", "application/x-www-form-urlencoded")]
         #expect(pair.upstream.attempts == 0)
     }
 
+    @Test(
+        "B16 a scope cookie that is missing, double or empty: 400",
+        arguments: [
+            [], [Field("Cookie", "")], [Field("Cookie", "SID=a")], [Field("Cookie", "sid=")],
+            [Field("Cookie", "xsid=a")],
+            [Field("Cookie", "sid=a; sid=b")], [Field("Cookie", "sid=a"), Field("Cookie", "sid=b")],
+        ])
+    func missingCookie(fields: [Field]) throws {
+        let pair = try Pair("scope cookie sid;")
+        expectProblem(try pair.proxy.post(key: "K", fields), "scope-missing", status: 400)
+        #expect(pair.upstream.attempts == 0)
+    }
+
     @Test("B16 a scope in a trailer does not count")
     func scopeInTrailer() throws {
         let pair = try Pair("scope header X-Tenant;")

@@ -4,8 +4,8 @@ import Testing
 
 @Suite(.blackBox) struct OperationTests {
     /// An upstream whose K-unknown stays unknown, and a proxy that holds one record of each kind.
-    private func withRecords(_ release: Latch) throws -> Pair {
-        let pair = try Pair("record_body_limit 1KiB; in_flight wait 100ms;") {
+    private func withRecords(_ release: Latch, top: String = "") throws -> Pair {
+        let pair = try Pair("record_body_limit 1KiB; in_flight wait 100ms;", configure: { $0.top = top }) {
             switch $0.path {
             case "/unknown": .resetAfterRequest
             case "/held": .held(release)
@@ -148,6 +148,64 @@ import Testing
         try pair.proxy.process.waitForError("the audit line") {
             $0.contains(unknown) && $0.contains("release") ? true : nil
         }
+    }
+
+    @Test("B71 the audit: who by the kernel's word, what, the key's hash, before and after, whatever the log level")
+    func audit() throws {
+        let pair = try withRecords(Latch(), top: "log_level error;")
+        let (unknown, completed) = try (key(pair, "unknown"), key(pair, "completed"))
+        func line(_ key: String, _ action: String) throws -> [String: Any] {
+            try pair.proxy.process.waitForError("the audit of \(action)") { output in
+                output.split(separator: "\n").lazy.compactMap { line in
+                    try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+                }.first { $0["key"] as? String == key && $0["action"] as? String == action }
+            }
+        }
+        _ = try pair.proxy.command("records", "release", completed)
+        let refused = try line(completed, "release")
+        #expect(refused["msg"] as? String == "record not resolved" && refused["before"] as? String == "completed")
+        _ = try pair.proxy.command("records", "resolve", unknown, "--status", "202", "--body", "secret")
+        let resolved = try line(unknown, "resolve")
+        #expect(resolved["msg"] as? String == "record resolved by operator")
+        #expect(resolved["before"] as? String == "unknown" && resolved["after"] as? String == "completed")
+        #expect(resolved["cause"] as? String == "broken" && resolved["status"] as? Int == 202)
+        #expect(resolved["route"] as? String == "/" && resolved["body_bytes"] as? Int == 6)
+        #expect(resolved["peer"] as? String == "unix" && resolved["uid"] as? UInt32 == getuid())
+        #expect((resolved["pid"] as? Int ?? 0) > 0)
+        _ = try pair.proxy.command("records", "forget", unknown)
+        let forgotten = try line(unknown, "forget")
+        #expect(forgotten["before"] as? String == "completed" && forgotten["after"] as? String == "absent")
+        _ = try pair.proxy.command("records", "forget", unknown)
+        try pair.proxy.process.waitForError("the refusal") { $0.contains("no such record") ? true : nil }
+        #expect(!pair.proxy.process.standardError.contains("secret"))
+    }
+
+    @Test("B71 the timeline of a record that was unknown; lists by age")
+    func timeline() throws {
+        let pair = try withRecords(Latch())
+        let unknown = try key(pair, "unknown")
+        let before = try pair.proxy.command("records", "show", unknown).output
+        #expect(before.contains("  claimed\n") && before.contains("  outcome unknown: broken\n"), "\(before)")
+        #expect(!before.contains("settled"))
+        _ = try pair.proxy.command("records", "resolve", unknown, "--status", "201")
+        let after = try pair.proxy.crashAndRestart().command("records", "show", unknown).output
+        #expect(after.contains("  outcome unknown: broken\n") && after.contains("  settled by operator\n"), "\(after)")
+        #expect(after.contains("completed"))
+    }
+
+    @Test("B71 lists by age")
+    func age() throws {
+        let pair = try withRecords(Latch())
+        let all = try pair.proxy.records().count
+        // The worker's clock and the store's differ by milliseconds.
+        try poll("all are old enough") { try pair.proxy.records("?older_than_ms=0").count == all ? true : nil }
+        #expect(try pair.proxy.records("?older_than_ms=3600000").isEmpty)
+        #expect(try pair.proxy.adminGet("/records?older_than_ms=x").status == 400)
+        let none = try pair.proxy.command("records", "list", "--older-than", "1h")
+        #expect(none.ending == .exit(0) && none.output == "no records\n", "\(none.error)")
+        let some = try pair.proxy.command("records", "list", "--older-than", "0s", "--state", "unknown", "--json")
+        #expect(some.output.contains("\"unknown_at_ms\":"), "\(some.output)")
+        #expect(try pair.proxy.command("records", "list", "--older-than", "1").ending != .exit(0))
     }
 
     @Test("B72 metrics count every outcome")

@@ -111,6 +111,25 @@ import Testing
         #expect(one.comparableFields == other.comparableFields)
     }
 
+    @Test("B40 a late answer completes the record though its client has long gone")
+    func lateAnswerWithoutClient() throws {
+        let release = Latch()
+        let pair = try Pair(configure: { $0.top = "response_header_timeout 300ms;" }) { _ in
+            .held(release, then: .answer(201, [], body: octets("late")))
+        }
+        let client = try pair.proxy.client()
+        try client.send(.post(key: "K"))
+        try pair.upstream.waitForExecutions(1)
+        client.reset()
+        try pair.proxy.waitForState("unknown")
+        release.open()
+        try pair.proxy.waitForState("completed")
+        let retry = try pair.proxy.post(key: "K")
+        #expect(retry.isReplay && retry.text == "late")
+        #expect(try pair.proxy.records().first?["settled_by"] as? String == "late_answer")
+        #expect(pair.upstream.executions == 1)
+    }
+
     @Test("B40 late_answer_limit bounds how long a late answer is awaited")
     func lateAnswerLimit() throws {
         let pair = try Pair("late_answer_limit 300ms;", configure: { $0.top = "response_header_timeout 200ms;" }) { _ in

@@ -264,27 +264,6 @@ import Testing
         silent.forEach { $0.close() }
     }
 
-    @Test("C3 a flood of handshakes: who is connected goes on being served")
-    func handshakeFlood() throws {
-        let proxy = try proxy(ProxyConfiguration.tlsListener())
-        let client = try RawClient(TLSRelay(to: proxy.address, .client(alpn: ["http/1.1"])).address)
-        #expect(try client.exchange(.get("/")).status == 201)
-        let floods = try (0..<2).map { _ in
-            try Subprocess(["openssl", "s_time", "-connect", "\(proxy.address)", "-new", "-tls1_3", "-time", "2"])
-        }
-        var times: [Double] = []
-        while floods.contains(where: \.isRunning) {
-            let start = monotonicNanoseconds()
-            #expect(try client.exchange(.get("/")).status == 201)
-            times.append(Double(monotonicNanoseconds() - start) / 1e9)
-        }
-        times.sort()
-        // Clients, service and relay share two cores with it.
-        #expect(times.count > 50, "\(times.count) requests in two seconds")
-        #expect(
-            times[times.count / 2] < 0.1 && times.last! < 2, "\(times[times.count / 2]) s, at most \(times.last!) s")
-    }
-
     @Test("C13 nothing received before the handshake's end is parsed", arguments: [0, 1, 2])
     func plaintextFirst(variant: Int) throws {
         let upstream = try ScriptedUpstream()

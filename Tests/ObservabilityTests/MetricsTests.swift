@@ -100,7 +100,7 @@ import Testing
         #expect(
             IdempotencyOutcome.allCases.map(\.text.description) == [
                 "first", "replayed", "waited", "in_progress", "mismatch", "missing_key", "invalid_key", "bypassed",
-                "unknown_outcome", "not_kept", "store_error", "unprotected",
+                "unknown_outcome", "not_kept", "store_error", "unprotected", "probed",
             ])
     }
 
@@ -115,7 +115,7 @@ import Testing
             }
         }
         let found = lines(registry, "oncegate_idempotency_requests_total{")
-        #expect(found.count == 6000)
+        #expect(found.count == 6500)
         #expect(found.contains(#"oncegate_idempotency_requests_total{route="r499",outcome="first"} 2994"#))
         #expect(found.contains(#"oncegate_idempotency_requests_total{route="r7",outcome="unprotected"} 42"#))
     }

@@ -27,6 +27,9 @@ import Testing
         Form(.keyMissing, "400 Bad Request", "http_request_error"),
         Form(.keyMalformed, "400 Bad Request", "http_request_error"),
         Form(.scopeMissing, "400 Bad Request", "http_request_error"),
+        Form(.accessTokenInvalid, "401 Unauthorized", "http_request_error"),
+        Form(.repeatabilityMalformed, "400 Bad Request", "http_request_error"),
+        Form(.firstSentOutOfRange, "412 Precondition Failed", "http_request_error"),
         Form(.keyReused, "422 Unprocessable Content", "http_request_error"),
         Form(.inProgress, "409 Conflict", "http_request_denied", retryAfter: 1),
         Form(.outcomeUnknown, "409 Conflict", "http_request_denied"),
@@ -73,8 +76,10 @@ import Testing
         let content =
             "{\"type\":\"urn:oncegate:problem:\(form.problem.rawValue)\",\"title\":\"\(form.problem.title)\","
             + "\"status\":\(form.problem.status)}"
-        var lines = [
-            "HTTP/1.1 \(form.statusLine)", "Content-Type: application/problem+json", "Cache-Control: no-store",
+        var lines = ["HTTP/1.1 \(form.statusLine)"]
+        if form.problem == .accessTokenInvalid { lines.append("WWW-Authenticate: Bearer error=\"invalid_token\"") }
+        lines += [
+            "Content-Type: application/problem+json", "Cache-Control: no-store",
             "Proxy-Status: oncegate;error=\(form.error)",
         ]
         if let seconds = form.retryAfter { lines.append("Retry-After: \(seconds)") }
@@ -109,6 +114,18 @@ import Testing
         #expect(lines.contains("Content-Type: application/grpc\r\nGrpc-Status: \(problem.grpcStatus)\r\n"))
         #expect(lines.contains("Grpc-Message: \(problem.rawValue): 50%25 of%0A%C3%A9\r\n"))
         #expect((1...16).contains(problem.grpcStatus))
+    }
+
+    @Test func grpcStatusesOfWhoIsCallingAndOfDates() {
+        #expect(Problem.accessTokenInvalid.grpcStatus == 16)
+        #expect(Problem.firstSentOutOfRange.grpcStatus == 9)
+        #expect(Problem.repeatabilityMalformed.grpcStatus == 3)
+    }
+
+    @Test func theChallengeHoldsNoQuotes() {
+        let text = write(ProblemAnswer(.accessTokenInvalid, detail: "a\"b\\c\r\nd\u{e9}"))
+        let challenge = "WWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"a b c  d  \"\r\n"
+        #expect(text.contains(challenge))
     }
 
     @Test func aTombstoneTellsStatusSizeAndDigest() {

@@ -133,6 +133,7 @@ final class DurableStore: VirtualStore {
         case .inFlight: reply(address, .inFlight)
         case .tooManyWaiters: reply(address, .tooManyWaiters)
         case .mismatch: reply(address, .mismatch)
+        case .tooLate: reply(address, .tooLate)
         case .unknown(let cause): if let row { reply(address, .unknown(unknown(row, cause))) }
         case .replay, .notKept: replay(machine.epoch, address)
         }

@@ -68,7 +68,8 @@ final class Oracle {
             guard let other = attempts[epoch], other.isSent else { continue }
             let mayRunAgain =
                 epoch < claim.epoch
-                && (other.isReleased || other.isReleasedByProbe || (other.isSettled && now >= other.expiresAt) || other.isSettledByOperator
+                && (other.isReleased || other.isReleasedByProbe || (other.isSettled && now >= other.expiresAt)
+                    || other.isSettledByOperator
                     || (plan.policy.onUnknown == .resend && !other.isRecorded) || (plan.isHashed && other.isDelivered))
             if !mayRunAgain {
                 onViolation(
@@ -136,7 +137,9 @@ final class Oracle {
         }
         if attempt.key != request.key { onViolation("a replay of another key") }
         if attempt.fingerprint != request.fingerprint { onViolation("a replay of another payload") }
-        if (attempt.recordedAnswer ?? attempt.answer) != answer { onViolation("a replay that is not the recorded answer of epoch \(epoch)") }
+        if (attempt.recordedAnswer ?? attempt.answer) != answer {
+            onViolation("a replay that is not the recorded answer of epoch \(epoch)")
+        }
     }
 
     /// A client gets the service's own answer.

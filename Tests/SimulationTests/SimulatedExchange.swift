@@ -72,7 +72,7 @@ final class SimulatedExchange {
         case .recorded(_, let epoch):
             replayEpoch = epoch
             run { $0.claimAnswered(result) }
-        case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
+        case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .tooLate, .refused:
             run { $0.claimAnswered(result) }
         case .body, .listed, .resolved: simulation.fail("an answer was delivered that no exchange asked for")
         }

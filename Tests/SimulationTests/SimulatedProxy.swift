@@ -61,7 +61,8 @@ final class SimulatedProxy {
         let worker = Int(reply.address.worker)
         simulation.at(fromStore[worker].time(simulation, 0...3)) { [unowned self] in
             guard incarnation == self.incarnation, reply.address != Self.operatorAddress else { return }
-            if case .stored(let storing) = reply.result, let verdict = verdicts.removeValue(forKey: reply.address.exchange)
+            if case .stored(let storing) = reply.result,
+                let verdict = verdicts.removeValue(forKey: reply.address.exchange)
             {
                 verdict(storing)
             } else if let exchange = exchanges[reply.address.exchange] {
@@ -94,13 +95,14 @@ final class SimulatedProxy {
             return .waits
         }
         probing[request.key] = [exchange]
-        let (incarnation, learned) = (incarnation, simulation.now)
+        let incarnation = incarnation
+        var provesAbsence = false
+        if case .probe(let probe) = simulation.plan.policy.onUnknown {
+            provesAbsence = late[request.key] == nil && outcome.ageMilliseconds >= probe.absentAfterMilliseconds
+        }
         simulation.service.probed(request) { [unowned self] found in
             guard incarnation == self.incarnation else { return }
-            let age = outcome.ageMilliseconds + (simulation.now - learned)
-            if case .probe(let probe) = simulation.plan.policy.onUnknown, let verdict = found,
-                verdict != .released || late[request.key] == nil && age >= probe.absentAfterMilliseconds
-            {
+            if let verdict = found, verdict != .released || provesAbsence {
                 settle(request.key, outcome.epoch, verdict, exchange.worker)
             } else {
                 probeEnded(request.key, decided: false)

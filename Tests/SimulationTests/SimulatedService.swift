@@ -58,7 +58,10 @@ final class SimulatedService {
     /// The request's octets are on their way. Nothing that happens to the proxy stops them.
     func receive(_ request: ClientRequest, from link: Link) {
         let plan = simulation.plan
-        simulation.after(0...20) { [unowned self] in
+        let isSlow = simulation.chance(plan.slowExecution)
+        // It goes on executing whatever becomes of the connection.
+        if isSlow, simulation.chance(30) { send(.lost, to: link, 0...100) }
+        simulation.after(isSlow ? 50...Plan.executionMax : 0...20) { [unowned self] in
             if simulation.chance(plan.resetBeforeExecution) { return send(.lost, to: link, 0...10) }
             let status = simulation.pick(plan.statuses) ?? 201
             let number = simulation.oracle.executed(request.key, status: status)

@@ -89,7 +89,9 @@ final class MemoryStore: VirtualStore {
             case .released: if case .settle = request { simulation.oracle.releasedByProbe(claim.epoch) }
             }
         case .resolve(let key, let resolution, _) where standing != nil:
-            guard answers.contains(where: { if case .resolved(.done) = $0.result { true } else { false } }) else { return }
+            guard answers.contains(where: { if case .resolved(.done) = $0.result { true } else { false } }) else {
+                return
+            }
             if case .answer(let answer) = resolution {
                 simulation.oracle.settledByOperator(key, answer: answer)
             } else {

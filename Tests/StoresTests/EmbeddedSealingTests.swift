@@ -291,7 +291,7 @@ struct EmbeddedSealingTests {
             let second = try open(keyRing(1))
             #expect(second.claim(claim(1)) == .recorded(answer("done"), epoch: reference.epoch))
             second.store.close()
-            #expect(Array(readFile(directory.path + "/store/records.db")[60..<64]) == [0, 0, 0, 2])
+            #expect(Array(readFile(directory.path + "/store/records.db")[60..<64]) == [0, 0, 0, 3])
         }
     }
 

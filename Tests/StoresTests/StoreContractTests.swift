@@ -53,6 +53,31 @@ struct StoreContractTests {
         #expect(harness.claim(claim(1, print: 2)) == .recorded(answer("done"), epoch: second.epoch))
     }
 
+    @Test("From its time on a claim runs nothing; what stands is replayed", arguments: StoreKind.allCases)
+    func claimThatIsTooLate(_ kind: StoreKind) throws {
+        let harness = try StoreHarness(kind)
+        let now = harness.clock.now
+        var early = claim(1, retentionMilliseconds: 1000)
+        early.runsBeforeMilliseconds = now + 5000
+        let reference = try harness.claimed(early)
+        // Whole seconds, and its record stands at least as long as it may run.
+        #expect(reference.expirySeconds == (now + 5000) / 1000)
+        #expect(harness.complete(reference, .answered(answer("done"))) == .stored(.durable))
+        var late = claim(2)
+        late.runsBeforeMilliseconds = now
+        #expect(harness.claim(late) == .tooLate)
+        #expect(harness.claim(late) == .tooLate)
+        harness.clock.advance(milliseconds: 4999)
+        #expect(harness.claim(early) == .recorded(answer("done"), epoch: reference.epoch))
+        early.runsBeforeMilliseconds = now
+        #expect(harness.claim(early) == .recorded(answer("done"), epoch: reference.epoch))
+        harness.clock.advance(milliseconds: 1)
+        #expect(harness.claim(early) == .tooLate)
+        // Nothing was left by those that were refused.
+        let other = try harness.claimed(claim(2))
+        #expect(other.expirySeconds == (harness.clock.now + 3_600_000) / 1000)
+    }
+
     @Test("Only the open epoch can complete", arguments: StoreKind.allCases)
     func staleEpochs(_ kind: StoreKind) throws {
         let harness = try StoreHarness(kind)

@@ -130,6 +130,7 @@ final class StoreHarness: Sendable {
         calls.join(claim, sourceLocation: sourceLocation)
     }
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.complete(reference, outcome) }
+    func settled(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult { calls.settled(reference, outcome) }
     func append(_ reference: ClaimReference, _ octets: [UInt8]) -> StoreResult { calls.append(reference, octets) }
     func read(_ reference: ClaimReference, _ offset: UInt64, _ countMax: Int) -> StoreResult {
         calls.read(reference, offset, countMax)
@@ -193,6 +194,12 @@ struct StoreCalls: Sendable {
     func complete(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult {
         let address = address()
         store.submit([.complete(reference, outcome, address)])
+        return replies.next(address)
+    }
+
+    func settled(_ reference: ClaimReference, _ outcome: Outcome) -> StoreResult {
+        let address = address()
+        store.submit([.settle(reference, outcome, address)])
         return replies.next(address)
     }
 

@@ -81,6 +81,10 @@ private struct Walk {
             let bytes = claims[index].bytes + (below(12) == 0 ? 1 : 0)
             outcome = .answered(StoreBodyTests.answer(stored: bytes, [UInt8]("rest \(index)".utf8)))
         }
+        if below(4) == 0 {
+            return seen(
+                (memory.settled(claims[index].memory, outcome), embedded.settled(claims[index].embedded, outcome)))
+        }
         return seen(
             (memory.complete(claims[index].memory, outcome), embedded.complete(claims[index].embedded, outcome)))
     }
@@ -139,7 +143,9 @@ private struct Walk {
         func lines(_ harness: StoreHarness) -> Seen {
             .listed(
                 harness.list().map {
-                    "\($0.key) \($0.state) \($0.status) \($0.bodyBytes) \($0.isDelivered) \($0.expiresAtMilliseconds)"
+                    "\($0.key) \($0.state) \($0.status) \($0.bodyBytes) \($0.isDelivered) \($0.expiresAtMilliseconds) "
+                        + "\($0.unknownAtMilliseconds) \(String(describing: $0.unknownCause)) "
+                        + "\($0.settledAtMilliseconds) \(String(describing: $0.settlement))"
                 }.sorted())
         }
         return (lines(memory), lines(embedded))
@@ -161,9 +167,15 @@ private struct Walk {
 
     private func seen(_ result: StoreResult, _ number: (UInt64) -> Int?) -> Seen {
         switch result {
-        case .claimed(let reference): .claimed(number(reference.epoch) ?? -1)
-        case .recorded(let answer, let epoch): .recorded(answer, number(epoch))
-        default: .other(result)
+        case .claimed(let reference): return .claimed(number(reference.epoch) ?? -1)
+        case .recorded(let answer, let epoch): return .recorded(answer, number(epoch))
+        case .unknown(var outcome):
+            outcome.epoch = UInt64(number(outcome.epoch) ?? 0)
+            return .other(.unknown(outcome))
+        case .resolved(.done(var record)):
+            record.epoch = UInt64(number(record.epoch) ?? 0)
+            return .other(.resolved(.done(record)))
+        default: return .other(result)
         }
     }
 }

@@ -17,6 +17,7 @@ import Testing
         "Sources/Transport/Blocking/Locked.swift",
         "Sources/Transport/EventLoop/Worker.swift",
         "Sources/Transport/EventLoop/WorkerBound.swift",
+        "Sources/Idempotency/Identity/JWT/PublicKey.swift", "Sources/Proxy/Server/KeyChurn.swift",
         "Sources/Transport/TLS/TLSContextHandle.swift",
         "Sources/oncegate/Run/Lifecycle.swift",
     ]

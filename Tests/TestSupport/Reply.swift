@@ -1,7 +1,7 @@
 /// What a scripted upstream does with one request. Each begins when the head has arrived; all but the early ones read
 /// the body first.
 package struct Reply: Sendable {
-    let run: @Sendable (UpstreamExchange) throws -> Void
+    package let run: @Sendable (UpstreamExchange) throws -> Void
 
     /// Anything at all.
     package init(_ run: @escaping @Sendable (UpstreamExchange) throws -> Void) {

@@ -47,4 +47,30 @@ struct OutputQueueTests {
         queue.removeAll(pool: pool)
         #expect(queue.isEmpty && pool.inUse == 0)
     }
+
+    /// A burst's blocks are kept for the next one; those that a whole turn found no use for are given back.
+    @Test func blocksOfABurstAreGivenBackOnceNobodyNeedsThem() {
+        let pool = BlockPool(blockBytes: 16_384, keptMax: 4)
+        func burst(_ count: Int) {
+            let blocks = (0..<count).map { _ in pool.take() }
+            for block in blocks {
+                // All of it can be written to.
+                block.initializeMemory(as: UInt8.self, repeating: 1, count: 16_384)
+            }
+            #expect(Set(blocks).count == count && pool.inUse == count)
+            for block in blocks { pool.give(block) }
+        }
+        burst(40)
+        pool.trim()
+        #expect(pool.freeCount == 40)
+        burst(30)
+        pool.trim()
+        #expect(pool.freeCount == 30)
+        burst(2)
+        pool.trim()
+        #expect(pool.freeCount == 4)
+        pool.trim()
+        burst(8)
+        #expect(pool.freeCount == 8 && pool.inUse == 0)
+    }
 }

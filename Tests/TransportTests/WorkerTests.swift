@@ -82,6 +82,27 @@ struct WorkerTests {
         #expect(fired.next() == 1)
     }
 
+    @Test func aWorkerThatWaitsGivesItsQueueAndItsTimersTheirDue() throws {
+        var limits = TransportLimits()
+        limits.idlePollMilliseconds = 60_000
+        limits.queueHoldMilliseconds = 60_000
+        let harness = try Harness(limits: limits)
+        defer { harness.stop() }
+        let worker = harness.worker
+        let fired = Recorder<Int>()
+        let start = Instant.current()
+        for number in 0..<20 {
+            // Each begins when the worker waits again.
+            worker.post { fired.append(number) }
+            #expect(fired.next() == number)
+            worker.performAndWait {
+                _ = worker.schedule(at: Instant.current().adding(milliseconds: 5)) { fired.append(-1) }
+            }
+            #expect(fired.next() == -1)
+        }
+        #expect(Instant.current().nanoseconds(since: start) < 30_000_000_000)
+    }
+
     @Test func hooksRunBeforeTheFlushAndAgainAfterWorkDoneInIt() throws {
         let harness = try Harness()
         defer { harness.stop() }

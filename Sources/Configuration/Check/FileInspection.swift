@@ -33,20 +33,24 @@ package struct FileInspection: Sendable {
     package var secret: @Sendable (_ path: String) -> [Finding]
     /// What is wrong with the public key of an issuer, for its algorithm. As the key.
     package var publicKey: @Sendable (JWTScope.Algorithm, _ path: String) -> [Finding]
-    /// What is wrong with a JSON Web Key Set. As the key.
-    package var keySet: @Sendable (_ path: String) -> [Finding]
+    /// What is wrong with a JSON Web Key Set, whose keys are to be for these algorithms. As the key.
+    package var keySet: @Sendable (_ path: String, _ algorithms: [JWTScope.Algorithm]) -> [Finding]
+    /// What is wrong with a file of keys for session tickets. As the key.
+    package var ticketKeys: @Sendable (_ path: String) -> [Finding]
 
     package init(
         certificate: @escaping @Sendable (Configuration.Certificate) -> [Finding],
         authorities: @escaping @Sendable (_ path: String) -> [Finding],
         secret: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] },
         publicKey: @escaping @Sendable (JWTScope.Algorithm, _ path: String) -> [Finding] = { _, _ in [] },
-        keySet: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] }
+        keySet: @escaping @Sendable (_ path: String, _ algorithms: [JWTScope.Algorithm]) -> [Finding] = { _, _ in [] },
+        ticketKeys: @escaping @Sendable (_ path: String) -> [Finding] = { _ in [] }
     ) {
         self.certificate = certificate
         self.authorities = authorities
         self.secret = secret
         self.publicKey = publicKey
         self.keySet = keySet
+        self.ticketKeys = ticketKeys
     }
 }

@@ -218,8 +218,6 @@ extension ModelBuilder {
         do throws(PolicyError) {
             _ = try Identifier(route: "", policy: policy)
         } catch {
-            // TODO(#4): remove when the identifier knows all of it.
-            if case .notSupported = error { return }
             for statement in block.statements + (block.given("hash")?.block?.statements ?? []) {
                 for (index, value) in statement.values.enumerated()
                 where error.description.hasPrefix("'\(value.canonicalText)'") {

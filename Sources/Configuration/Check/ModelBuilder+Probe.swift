@@ -7,16 +7,18 @@ extension ModelBuilder {
         guard let get = block.given("get"), case .template(let target, _) = get.values[0] else { return nil }
         var probe = Probe(target: target)
         checkTemplate(target, get, 0, namespaces)
-        if target.sources.isEmpty {
+        probe.fields = fields("header", block, namespaces)
+        if target.sources.isEmpty, probe.fields.allSatisfy({ $0.value.sources.isEmpty }) {
             log.warning(
                 get.place(0), "the probe asks the same of every request",
                 hint: "name what tells them apart: '{key}', '{body.json(/POINTER)}'")
         }
-        probe.fields = fields("header", block, namespaces)
         probe.forwardedFields = forwardedFields(block)
         probe.found = conditions("found", block, namespaces)
         probe.absent = conditions("absent", block, namespaces)
         checkReach(of: probe, block)
+        probe.absentAfterMilliseconds = block.duration("absent_after")
+        checkAbsence(probe, block)
         probe.answer = answer(block, namespaces)
         probe.timeoutMilliseconds = block.duration("timeout")
         probe.background = background(block)
@@ -109,6 +111,26 @@ extension ModelBuilder {
                     hint: "add a block to 'found' that tells them apart: 'found 200 { json /0; }'")
             }
         }
+    }
+
+    /// Too early it proves nothing: the service may still be executing what it was sent.
+    private mutating func checkAbsence(_ probe: Probe, _ block: CheckedBlock) {
+        let given = block.given("absent_after")
+        guard let absent = block.all("absent").first else {
+            if let given {
+                log.warning(
+                    given.source.nameRange, "'absent_after' has no effect without 'absent'",
+                    hint: "no probe frees a key here")
+            }
+            return
+        }
+        guard let limit = responseHeaderMilliseconds, probe.absentAfterMilliseconds < limit else { return }
+        let after = Unit.text(probe.absentAfterMilliseconds, in: Unit.durations)
+        let longest = Unit.text(limit, in: Unit.durations)
+        log.warning(
+            given?.place(0) ?? absent.source.nameRange,
+            "absence is believed after \(after), and the service may take \(longest) to answer",
+            hint: "what still executes would run twice: 'absent_after \(longest)' or more")
     }
 
     // MARK: The answer

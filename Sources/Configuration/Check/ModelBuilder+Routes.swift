@@ -29,6 +29,7 @@ extension ModelBuilder {
             route.allowsUpgrade = allowsUpgrade(&block, isCovered: isCovered)
             if let idempotency, var inner = block.statements[idempotency].block {
                 if isCovered { checkTimes(of: inner, block, route) }
+                responseHeaderMilliseconds = route.timeouts.responseHeaderMilliseconds
                 let errorsBefore = log.errorCount
                 let policy = policy(&inner)
                 if log.errorCount == errorsBefore { checkIdentity(by: policy, inner) }

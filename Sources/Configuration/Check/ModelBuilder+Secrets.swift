@@ -27,7 +27,7 @@ extension ModelBuilder {
                 hint: "each 'key' names its own")
         }
         if let set = block.given("jwks"), let inspection, let path = set.values.text(0) {
-            for finding in inspection.keySet(path) { report(finding, set, 0) }
+            for finding in inspection.keySet(path, scope.keySetAlgorithms) { report(finding, set, 0) }
         }
         return scope
     }

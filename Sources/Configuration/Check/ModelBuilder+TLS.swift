@@ -67,7 +67,11 @@ extension ModelBuilder {
             inspectAuthorities(given, 1)
         }
         tls.rejectsUnknownName = block.values("unknown_name") == [.keyword("reject")]
-        tls.usesTickets = block.values("session_tickets") != [.keyword("off")]
+        if block.values("session_tickets") == [.keyword("off")] { tls.tickets = .off }
+        if let given = block.given("session_tickets"), let path = given.values.text(1) {
+            tls.tickets = .shared(keysPath: path)
+            for finding in inspection?.ticketKeys(path) ?? [] { report(finding, given, 1) }
+        }
         return certificates.isEmpty ? nil : tls
     }
 

@@ -8,6 +8,8 @@ struct ModelBuilder {
     var configuration = Configuration()
     /// What opens certificates and keys; nil = nothing does.
     let inspection: FileInspection?
+    /// Of the route that is being built.
+    var responseHeaderMilliseconds: UInt64?
     private var listenPlaces: [Configuration.Endpoint: SourceRange] = [:]
 
     init(top: CheckedBlock, log: DiagnosticLog, inspection: FileInspection? = nil) {

@@ -28,6 +28,14 @@ extension Directives {
                 + "unknown.",
             example: "404", isInExample: true),
         Directive(
+            name: "absent_after", blocks: [.probe], forms: [.of(.value(.duration(0...86_400_000)))],
+            defaultText: "60s",
+            help:
+                "How long after an outcome became unknown, or after a restart, absent is believed: longer than the "
+                + "service ever takes from getting a request to showing its effect. While the first attempt may still "
+                + "be answered, absent is not believed at all.",
+            example: "5m"),
+        Directive(
             name: "answer", blocks: [.probe],
             forms: [.of(.keyword("probe")), .of(.value(.statuses), block: .required(.probeAnswer))],
             defaultText: "probe",
@@ -68,7 +76,7 @@ extension Directives {
             defaultText: "off",
             help:
                 "Probes that no repeat asks for: the first interval, doubled each time up to the second. off = only "
-                + "when a repeat meets the record.",
+                + "when a repeat meets the record. After a restart they are not resumed.",
             example: "5s 10m"),
         Directive(
             name: "max_attempts", blocks: [.probe], forms: [.of(.value(.integer(1...10_000)))], defaultText: "20",

@@ -8,22 +8,24 @@ extension Directives {
             example: "5s"),
         Directive(
             name: "tls", blocks: [.listen], forms: [Form(parameters: [], block: .required(.listenTLS))],
-            defaultNote: "in the clear", help: "Clients connect with TLS. Files are read again when they change.",
-            example: "", isInExample: true),
+            defaultNote: "in the clear", isReloadable: false,
+            help: "Clients connect with TLS. Files are read again when they change.", example: "", isInExample: true),
         Directive(
             name: "certificate", blocks: [.listenTLS], forms: [.of(.value(.inputFile))], isRepeatable: true,
             isRequired: true,
+            isReloadable: false,
             help:
                 "A certificate and its chain, PEM. Of several the client's server name chooses, exact names before "
                 + "wildcards; the first is the default. A relative path starts at this file.",
             example: "/etc/oncegate/tls/fullchain.pem", isInExample: true),
         Directive(
             name: "key", blocks: [.listenTLS], forms: [.of(.value(.inputFile))], isRepeatable: true, isRequired: true,
+            isReloadable: false,
             help: "Its private key, PEM; the first key belongs to the first certificate, and so on.",
             example: "/etc/oncegate/tls/key.pem", isInExample: true),
         Directive(
             name: "min_version", blocks: [.listenTLS], forms: ["1.2", "1.3"].map { .of(.keyword($0)) },
-            defaultText: "1.2", help: "The oldest version of TLS that is spoken.", example: "1.3"),
+            defaultText: "1.2", isReloadable: false, help: "The oldest version of TLS that is spoken.", example: "1.3"),
         alpn(.listenTLS, help: "What clients may choose from, the most wanted first."),
         Directive(
             name: "client_certificate", blocks: [.listenTLS],
@@ -32,6 +34,7 @@ extension Directives {
                 .of(.keyword("required"), .value(.inputFile)),
             ],
             defaultText: "off",
+            isReloadable: false,
             help:
                 "Whether clients are asked for a certificate, and the PEM file of the authorities that vouch for it. "
                 + "One that is shown must be valid.",
@@ -39,13 +42,22 @@ extension Directives {
         Directive(
             name: "unknown_name", blocks: [.listenTLS], forms: ["default", "reject"].map { .of(.keyword($0)) },
             defaultText: "default",
+            isReloadable: false,
             help: "A server name that no certificate has: the first certificate, or no handshake.", example: "reject"),
         Directive(
-            name: "session_tickets", blocks: [.listenTLS], forms: ["on", "off"].map { .of(.keyword($0)) },
-            defaultText: "on", help: "Whether a client may resume its session; the ticket's key lives in memory.",
-            example: "off"),
+            name: "session_tickets", blocks: [.listenTLS],
+            forms: [.of(.keyword("on")), .of(.keyword("off")), .of(.keyword("shared"), .value(.inputFile))],
+            defaultText: "on",
+            isReloadable: false,
+            help:
+                "Whether a client may resume its session, for half a day: on, under keys in memory that change hourly; "
+                + "shared, also at every other proxy with the same FILE and certificates. FILE has one key a line, 32 "
+                + "octets in base64 (openssl rand -base64 32) or hexadecimal: the first encrypts, all decrypt. It is "
+                + "read again when it changes.",
+            example: "shared /run/secrets/oncegate-tickets"),
         Directive(
             name: "http2", blocks: [.listen], forms: ["on", "off"].map { .of(.keyword($0)) }, defaultText: "on",
+            isReloadable: false,
             help:
                 "HTTP/2: in the clear by prior knowledge and Upgrade: h2c, with TLS by ALPN, from whose default off "
                 + "takes h2.",
@@ -53,6 +65,7 @@ extension Directives {
         Directive(
             name: "proxy_protocol", blocks: [.listen], forms: [.of(.keyword("on")), .of(.many(.addressBlock))],
             defaultNote: "nobody",
+            isReloadable: false,
             help:
                 "Peers whose connections begin with a PROXY header (v1 or v2), always; those of others never do. on is "
                 + "for UNIX sockets, whose peers have no address.",
@@ -86,6 +99,6 @@ extension Directives {
     private static func alpn(_ block: BlockKind, help: String) -> Directive {
         Directive(
             name: "alpn", blocks: [block], forms: [.of(.many(.choice(["h2", "http/1.1"])))], defaultText: "h2 http/1.1",
-            help: help, example: "http/1.1")
+            isReloadable: block != .listenTLS, help: help, example: "http/1.1")
     }
 }

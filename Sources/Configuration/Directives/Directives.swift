@@ -73,7 +73,7 @@ extension Directives {
             defaultText: "auto", isReloadable: false, help: "Worker queues; auto is one per core.", example: "4"),
         Directive(
             name: "listen", blocks: [.top], forms: [.of(.value(.listenAddress), block: .optional(.listen))],
-            isRepeatable: true, isRequired: true,
+            isRepeatable: true, isRequired: true, isReloadable: false,
             help: "Where clients connect: HOST:PORT with an address literal, [V6]:PORT or unix:/PATH.",
             example: "0.0.0.0:8080", isInExample: true),
         Directive(
@@ -438,12 +438,13 @@ extension Directives {
             name: "repeatability", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
             defaultText: "off",
             help:
-                "OASIS Repeatable Requests 1.0: Repeatability-Request-ID is one more token, a Repeatability-First-Sent "
-                + "from before the retention is refused (412), answers carry Repeatability-Result.",
+                "OASIS Repeatable Requests 1.0: Repeatability-Request-ID is one more token, before all others; a "
+                + "Repeatability-First-Sent from before the retention is refused (412) where no record stands; "
+                + "answers carry Repeatability-Result.",
             example: "on"),
         Directive(
             name: "idempotency_expires", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },
-            defaultText: "off", help: "Answers say in Idempotency-Expires until when they are replayed.",
+            defaultText: "off", help: "Answers say in Idempotency-Expires (an HTTP-date) until when they are replayed.",
             example: "on"),
         Directive(
             name: "expose_headers", blocks: [.idempotency], forms: ["on", "off"].map { .of(.keyword($0)) },

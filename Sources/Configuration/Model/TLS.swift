@@ -33,6 +33,14 @@ extension Configuration.Listener {
             case required(authoritiesPath: String)
         }
 
+        package enum Tickets: Sendable, Equatable {
+            case off
+            /// Under keys in memory.
+            case on
+            /// Under the keys in a file that replicas share; an absolute path.
+            case shared(keysPath: String)
+        }
+
         /// Never empty; the first is for clients whose server name is missing or unknown.
         package var certificates: [Configuration.Certificate]
         package var minimumVersion: Configuration.TLSVersion = .tls12
@@ -41,7 +49,7 @@ extension Configuration.Listener {
         package var clientCertificates: ClientCertificates = .off
         /// Whether an unknown server name ends the handshake; else it gets the first certificate.
         package var rejectsUnknownName = false
-        package var usesTickets = true
+        package var tickets = Tickets.on
 
         package init(certificates: [Configuration.Certificate]) {
             self.certificates = certificates

@@ -134,9 +134,9 @@ package struct Attempt: Sendable {
         }
     }
 
-    /// An answer is being received that will be recorded, whole or as its tombstone.
-    package var recordsAnswer: Bool {
-        if case .answering(_, .record) = state { true } else { false }
+    /// What becomes of the answer that is being received; nil where there is none.
+    package var answerRule: StatusRules.Rule? {
+        if case .answering(_, let rule) = state { rule } else { nil }
     }
 
     package var isEnded: Bool {
@@ -190,6 +190,8 @@ package struct Attempt: Sendable {
             return .probe(outcome, waitMilliseconds: policy.waitMilliseconds)
         case .mismatch:
             return reject(.keyReused)
+        case .tooLate:
+            return reject(.firstSentOutOfRange)
         case .inFlight, .tooManyWaiters:
             return reject(.inProgress)
         case .refused(let refusal):

@@ -1,14 +1,69 @@
 // What an identifier takes from the field lines of a request.
 
 /// Who is calling.
-enum Caller {
+enum Caller: Equatable {
     case known
     case anonymous
-    /// The policy names a scope, and the request does not hold exactly one value that is not empty.
+    case refused(CallerFault)
+
+    static let missing = Caller.refused(.missing)
+
+    var fault: CallerFault? {
+        if case .refused(let fault) = self { fault } else { nil }
+    }
+}
+
+/// Why a request does not say who is calling, where its policy names a scope.
+package enum CallerFault: Equatable, Sendable {
+    /// It does not hold exactly one value that is not empty.
     case missing
+    /// The token is good, and has no such claim.
+    case missingClaim
+    case token(JWTError)
 }
 
 extension Identifier {
+    /// Absorbs who is calling, verified where the scope is a token's claim.
+    func absorbCaller(
+        octets: Span<UInt8>, certificate: CallerCertificate?, nowMilliseconds: UInt64,
+        scratch: inout IdentityScratch, into hash: inout SHA256
+    ) -> Caller {
+        guard verifiesTokens else {
+            return absorbScope(octets: octets, gathered: scratch.gathered, certificate: certificate, into: &hash)
+        }
+        guard case .jwt(let slot, let isAuthorization, let verifier) = scope,
+            let token = bearerToken(slot, isAuthorization, octets: octets, gathered: scratch.gathered)
+        else { return .missing }
+        do throws(JWTError) {
+            let caller = try verifier.caller(
+                of: octets.extracting(token), nowMilliseconds: nowMilliseconds, scratch: &scratch)
+            guard let caller else { return .refused(.missingClaim) }
+            hash.update(8)
+            hash.update(integer: UInt32(3))
+            hash.update(caller)
+            return .known
+        } catch {
+            scratch.tokenCheck = .refused(error)
+            return .refused(.token(error))
+        }
+    }
+
+    /// Where the token stands: after `Bearer` (RFC 6750 §2.1), or the whole of another field.
+    private func bearerToken(
+        _ slot: Int, _ isAuthorization: Bool, octets: Span<UInt8>, gathered: borrowing GatheredFields
+    ) -> Range<Int>? {
+        guard gathered.count(of: slot) == 1, let value = gathered.next(of: slot)?.value, !value.isEmpty else {
+            return nil
+        }
+        guard isAuthorization else { return value }
+        let space = value.lowerBound + 6
+        guard value.upperBound > space + 1, octets[space] == 0x20,
+            octets.extracting(value.lowerBound..<space).equals(ignoringCase: "bearer")
+        else { return nil }
+        let token = octets.trimmed(space..<value.upperBound)
+        return token.isEmpty ? nil : token
+    }
+
     /// Absorbs the scope: its sort and its values.
     func absorbScope(
         octets: Span<UInt8>, gathered: borrowing GatheredFields, certificate: CallerCertificate?,
@@ -62,6 +117,9 @@ extension Identifier {
             hash.update(integer: UInt32(values.count))
             for value in values { hash.update(prefixed: value) }
             return .known
+        case .jwt:
+            // `absorbCaller` takes it.
+            return .missing
         case .none:
             hash.update(4)
             hash.update(integer: UInt32(0))
@@ -71,7 +129,10 @@ extension Identifier {
 
     /// Absorbs the counted fields, then the method override fields, which always count when they are present: a service
     /// that follows one executes another method.
-    func absorbFields(octets: Span<UInt8>, gathered: borrowing GatheredFields, into hash: inout SHA256) {
+    /// The date of a repeatable request counts as well: its repeats carry the same.
+    func absorbFields(
+        octets: Span<UInt8>, gathered: borrowing GatheredFields, firstSent: Range<Int>?, into hash: inout SHA256
+    ) {
         for slot in countedSlots {
             absorbLines(of: slot, count: gathered.count(of: slot), octets: octets, gathered: gathered, into: &hash)
         }
@@ -80,6 +141,10 @@ extension Identifier {
             guard count > 0 else { continue }
             hash.update(UInt8(index + 1))
             absorbLines(of: slot, count: count, octets: octets, gathered: gathered, into: &hash)
+        }
+        if let firstSent {
+            hash.update(UInt8(overrideSlots.count + 1))
+            hash.update(prefixed: octets.extracting(firstSent))
         }
         hash.update(0)
     }

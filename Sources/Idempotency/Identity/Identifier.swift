@@ -35,6 +35,10 @@ package final class Identifier: Sendable {
     let soapAction: SOAPAction?
     /// With `on_unknown probe`.
     package let probe: ProbePlan?
+    /// With `repeatability on`.
+    let repeatability: Repeatability?
+    /// With `scope jwt`.
+    package let verifiesTokens: Bool
     let query: QueryRule
     let body: BodyRule
     private let methods: [[UInt8]]?
@@ -48,13 +52,14 @@ package final class Identifier: Sendable {
         case header(slot: Int)
         case cookie(slot: Int, name: [UInt8])
         case clientCertificate(Policy.CertificateName)
+        case jwt(slot: Int, isAuthorization: Bool, JWTVerifier)
         case none
     }
 
-    package init(route: String, policy: Policy) throws(PolicyError) {
+    /// - Parameter keys: the issuer's, for `scope jwt`; without them no token is verified.
+    package init(route: String, policy: Policy, keys: JWTKeyRing? = nil) throws(PolicyError) {
         self.route = route
         self.policy = policy
-        if let missing = Self.unsupported(policy) { throw .notSupported(missing) }
         var wanted = WantedFields()
         var keySources: [KeySource] = []
         for source in policy.keySources {
@@ -68,9 +73,13 @@ package final class Identifier: Sendable {
             guard !name.isEmpty else { throw .emptyName }
             scope = .cookie(slot: try wanted.slot(of: "cookie"), name: Array(name.utf8))
         case .clientCertificate(let name): scope = .clientCertificate(name)
-        case .jwt: throw .notSupported("'scope jwt'")
+        case .jwt(let token):
+            scope = .jwt(
+                slot: try wanted.slot(of: token.field), isAuthorization: token.field == "authorization",
+                JWTVerifier(token, keys: keys ?? JWTKeyRing([])))
         case .none: scope = .none
         }
+        if case .jwt = scope { verifiesTokens = true } else { verifiesTokens = false }
         var countedSlots: [Int] = []
         for name in policy.hash?.headers ?? ["content-type"] {
             let slot = try wanted.slot(of: name)
@@ -93,6 +102,7 @@ package final class Identifier: Sendable {
         } else {
             probe = nil
         }
+        repeatability = policy.speaksRepeatability ? try Repeatability(wanted: &wanted) : nil
         methods = policy.methods.map { names in names.map { Array($0.utf8) } }
 
         isObserving = policy.mode == .observe
@@ -103,14 +113,6 @@ package final class Identifier: Sendable {
         for slot in countedSlots { fingerprintPrefix.update(prefixed: wanted.names[slot]) }
         self.fingerprintPrefix = fingerprintPrefix
         self.wanted = wanted
-    }
-
-    /// What the policy asks for and nobody does yet: nothing is silently ignored.
-    private static func unsupported(_ policy: Policy) -> String? {
-        // TODO(#4): each goes with its implementation.
-        if policy.speaksRepeatability { return "'repeatability on'" }
-        if policy.sendsExpiry { return "'idempotency_expires on'" }
-        return policy.exposesFields ? "'expose_headers on'" : nil
     }
 
     /// Whether the policy covers this method. Methods are case-sensitive (RFC 9110 §9.1).
@@ -127,44 +129,72 @@ package final class Identifier: Sendable {
 
     /// Identifies a request as far as its head tells. `path` is normalised; `query` is raw, without its `?`, and empty
     /// where `hasQuery` is false. `certificate` is the client's, verified; nil where it has shown none.
+    /// `nowMilliseconds` is the wall clock's, since the UNIX epoch.
     @inlinable
     package func begin<Fields: FieldSource>(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
-        certificate: CallerCertificate? = nil, scratch: inout IdentityScratch
+        certificate: CallerCertificate? = nil, nowMilliseconds: UInt64 = 0, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         guard covers(method: method) else { return .notCovered }
         wanted.gather(fields, into: &scratch.gathered)
         return begin(
             method: method, path: path, query: query, hasQuery: hasQuery, fieldOctets: fields.fieldOctets,
-            certificate: certificate, scratch: &scratch)
+            certificate: certificate, nowMilliseconds: nowMilliseconds, scratch: &scratch)
     }
 
     @usableFromInline
     func begin(
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fieldOctets: Span<UInt8>,
-        certificate: CallerCertificate?, scratch: inout IdentityScratch
+        certificate: CallerCertificate?, nowMilliseconds: UInt64, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
         var keyHash = keyPrefix
-        let caller = absorbScope(
-            octets: fieldOctets, gathered: scratch.gathered, certificate: certificate, into: &keyHash)
-        let key: PendingIdentity.Key
-        switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
-        case .absent where policy.onMissingKey == .hash: key = .fingerprint
-        case .absent where isObserving: key = .absent
-        case .malformed where isObserving: key = .malformed
-        case .absent: return .missingKey
-        case .malformed: return .malformedKey
-        case .found(let found): key = found
+        var hasMalformedRepeatability = false
+        var repeated: Repeatability.Request?
+        do throws(RepeatabilityError) {
+            repeated = try repeatability?.read(fieldOctets, nowMilliseconds: nowMilliseconds, scratch: &scratch)
+        } catch {
+            guard isObserving else { return .refusedRepeatability(error) }
+            hasMalformedRepeatability = true
         }
-        if caller == .missing, !isObserving {
+        if verifiesTokens {
+            scratch.tokenCheck = .none
+            // Nobody pays for a signature whose request passes without a key.
+            if repeated == nil, !isObserving {
+                switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
+                case .absent where policy.onMissingKey != .hash: return .missingKey
+                case .malformed: return .malformedKey
+                case .absent, .found: break
+                }
+            }
+        }
+        let caller = absorbCaller(
+            octets: fieldOctets, certificate: certificate, nowMilliseconds: nowMilliseconds, scratch: &scratch,
+            into: &keyHash)
+        let key: PendingIdentity.Key
+        if let repeated {
+            key = .token(tokenKey(keyHash: keyHash, repeated, scratch: scratch))
+        } else if hasMalformedRepeatability {
+            key = .malformed
+        } else {
+            switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
+            case .absent where policy.onMissingKey == .hash: key = .fingerprint
+            case .absent where isObserving: key = .absent
+            case .malformed where isObserving: key = .malformed
+            case .absent: return .missingKey
+            case .malformed: return .malformedKey
+            case .found(let found): key = found
+            }
+        }
+        if let fault = caller.fault, !isObserving {
             // A token in the body may still be absent, and the request then not covered: its scope does not matter.
-            guard case .inBody = key, policy.onMissingKey != .hash else { return .missingScope }
+            guard case .inBody = key, policy.onMissingKey != .hash else { return .refusedCaller(fault) }
         }
         var hash = fingerprintPrefix
         hash.update(prefixed: method)
         hash.update(prefixed: path)
         self.query.absorb(query, hasQuery: hasQuery, scratch: &scratch.decoded, into: &hash)
-        absorbFields(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
+        absorbFields(
+            octets: fieldOctets, gathered: scratch.gathered, firstSent: repeated?.firstSent, into: &hash)
         var takesPieces = body.takesPieces
         if case .inBody = key { takesPieces = false }
         soapAction?.absorb(octets: fieldOctets, gathered: scratch.gathered, into: &hash)
@@ -174,8 +204,8 @@ package final class Identifier: Sendable {
             PendingIdentity(
                 key: key, keyHash: keyHash, fingerprintHash: hash,
                 hasRetryEvidence: evidence.isPresent(octets: fieldOctets, gathered: scratch.gathered),
-                isAnonymous: caller == .anonymous, isScopeMissing: caller == .missing,
-                bodyType: type, takesPieces: takesPieces,
+                isAnonymous: caller == .anonymous, callerFault: caller.fault,
+                firstSentMilliseconds: repeated?.firstSentMilliseconds, bodyType: type, takesPieces: takesPieces,
                 countsBody: body.counts))
     }
 
@@ -200,7 +230,7 @@ package final class Identifier: Sendable {
             case .found(let key): pending.key = key
             }
         }
-        if pending.isScopeMissing { return .missingScope }
+        if let fault = pending.callerFault { return .refusedCaller(fault) }
         let isCanonical = body.absorb(
             octets, type: pending.bodyType, scratch: &scratch, into: &pending.fingerprintHash)
         return .identified(identity(of: pending, fellBackToOctets: !isCanonical))
@@ -235,6 +265,10 @@ package final class Identifier: Sendable {
         claim.joins = policy.inFlight != .reject
         claim.waitersMax = policy.waitersMax
         claim.resendsUnknown = policy.onUnknown == .resend
+        if let firstSent = identity.firstSentMilliseconds {
+            let (end, overflows) = firstSent.addingReportingOverflow(policy.retentionMilliseconds)
+            claim.runsBeforeMilliseconds = overflows ? .max : end
+        }
         claim.runsAfterDelivery =
             identity.kind == .hash && policy.hash?.replay == .undelivered && !identity.hasRetryEvidence
         return claim
@@ -256,7 +290,9 @@ package final class Identifier: Sendable {
         }
         return RequestIdentity(
             kind: kind, key: key, fingerprint: fingerprint, hasRetryEvidence: pending.hasRetryEvidence,
-            isAnonymous: pending.isAnonymous, fellBackToOctets: fellBackToOctets)
+            isAnonymous: pending.isAnonymous, fellBackToOctets: fellBackToOctets,
+            firstSentMilliseconds: pending.firstSentMilliseconds,
+            similarity: pending.keyHash.mixed ^ fingerprint.words.0)
     }
 
     /// The record key of a request that is identified by its fingerprint.

@@ -171,6 +171,17 @@ extension Identifier {
         hash.update(prefixed: token)
         return hash.finish()
     }
+
+    /// Of a repeatable request: its id is a token like others, unless the client's id narrows it.
+    func tokenKey(
+        keyHash: borrowing SHA256, _ request: Repeatability.Request, scratch: borrowing IdentityScratch
+    ) -> RecordKey {
+        var hash = copy keyHash
+        hash.update(Claim.Kind.token.rawValue)
+        hash.update(prefixed: scratch.token)
+        if request.hasClientID { hash.update(prefixed: scratch.secondToken) }
+        return hash.finish()
+    }
 }
 
 /// Walks the values of one cookie over all Cookie lines (RFC 6265 §4.2.1; HTTP/2 may split them into lines).

@@ -10,6 +10,10 @@ package struct RequestIdentity: Sendable, Equatable {
     package var isAnonymous: Bool
     /// The body is not in the form that the hash rule names, so its octets were hashed instead. For a counter.
     package var fellBackToOctets: Bool
+    /// When the client says it made a repeatable request; nil for others.
+    package var firstSentMilliseconds: UInt64?
+    /// Equal for requests of one caller and route with equal fingerprints, whatever their tokens; for counting only.
+    package var similarity: UInt64 = 0
 }
 
 /// What the head of a request tells.
@@ -19,8 +23,8 @@ package enum EarlyIdentification: Sendable {
     /// No token, and `on_missing_key` is `pass` or `reject`.
     case missingKey
     case malformedKey
-    /// The policy's scope is missing, empty, or stands there more than once.
-    case missingScope
+    case refusedCaller(CallerFault)
+    case refusedRepeatability(RepeatabilityError)
     /// The body decides the rest.
     case pending(PendingIdentity)
 }
@@ -29,7 +33,7 @@ package enum EarlyIdentification: Sendable {
 package enum Identification: Sendable, Equatable {
     case missingKey
     case malformedKey
-    case missingScope
+    case refusedCaller(CallerFault)
     case identified(RequestIdentity)
 }
 
@@ -61,7 +65,8 @@ package struct PendingIdentity: Sendable {
     var bodyCount: UInt64 = 0
     package internal(set) var hasRetryEvidence: Bool
     package internal(set) var isAnonymous: Bool
-    var isScopeMissing: Bool
+    var callerFault: CallerFault?
+    var firstSentMilliseconds: UInt64?
     var bodyType: BodyType
     /// Whether the body may be given in pieces, as it arrives. Otherwise `finish` needs it whole.
     package internal(set) var takesPieces: Bool
@@ -87,6 +92,17 @@ package struct PendingIdentity: Sendable {
     }
 }
 
+/// What came of the token that says who is calling.
+package enum TokenCheck: Equatable, Sendable {
+    /// It was not looked at, or is not there.
+    case none
+    /// Verified before.
+    case known
+    /// With `evicts`, one that was still good had to leave the table for it.
+    case verified(evicts: Bool)
+    case refused(JWTError)
+}
+
 /// What identifiers work with. One per worker; keeps its capacity, so that the steady state allocates nothing.
 package struct IdentityScratch: Sendable {
     package var gathered = GatheredFields()
@@ -98,6 +114,9 @@ package struct IdentityScratch: Sendable {
     var form = FormCanonicaliser()
     var xml = XMLCanonicaliser()
     var multipart = MultipartCanonicaliser()
+    var verifiedTokens = VerifiedTokens()
+    /// Of the last request.
+    package internal(set) var tokenCheck = TokenCheck.none
 
     package init() {
         token.reserveCapacity(Token.countMax)

@@ -56,7 +56,7 @@ extension Identifier {
         var identity = ObservedIdentity(key: .unscoped)
         identity.fellBackToOctets = !isCanonical
         identity.hasRetryEvidence = pending.hasRetryEvidence
-        if pending.isScopeMissing { return identity }
+        if pending.callerFault != nil { return identity }
         identity.payload = ObservedHash(
             hashKey(pending.keyHash, fingerprint: pending.fingerprintHash.finish()))
         switch key {

@@ -20,8 +20,6 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
     case invalidNamespace(String)
     /// More than `XMLLimits.pathsMax` XPaths in one list.
     case tooManyXPaths
-    /// What the policy asks for is not built yet (#4).
-    case notSupported(String)
 
     package var description: String {
         switch self {
@@ -31,7 +29,6 @@ package enum PolicyError: Error, Equatable, CustomStringConvertible {
         case .selectorDoesNotFitBody(let text): "'\(text)' does not fit the body's form"
         case .tooManyPointers: "more than \(JSONSelection.pointersMax) JSON pointers"
         case .invalidXPath(let text, let reason): "'\(text)' cannot be used: \(reason)"
-        case .notSupported(let what): "\(what) is not supported in this version"
         case .invalidNamespace(let text): "'\(text)' is not a prefix and a namespace, as in 'o=urn:orders'"
         case .tooManyXPaths: "more than \(XMLLimits.pathsMax) XPaths"
         case .pointerTooDeep(let text): "'\(text)' has more than \(JSONCanonicaliser.depthMax) segments"

@@ -101,6 +101,9 @@ package struct ProbeQuestion: Sendable, Equatable {
     var answerFields: [ProbeTemplate.Filled] = []
     var answerBody = ProbeTemplate.Filled()
 
+    /// Whether a field is asked with; its name in lower case.
+    package func has(_ name: String) -> Bool { !FieldLines.values(of: name, in: fieldLines).isEmpty }
+
     /// Octets that a question keeps.
     package var byteCount: Int {
         (answerFields + [answerBody]).reduce(target.count + fieldLines.count) { sum, filled in

@@ -90,6 +90,8 @@ package struct RecordMachine: Sendable, Equatable {
         case notKept
         case unknown(UnknownCause)
         case mismatch
+        /// The claim's time is over.
+        case tooLate
     }
 
     /// A request asks to execute. `newEpoch` becomes the claim's, if it is given; an epoch is never used twice.
@@ -105,7 +107,7 @@ package struct RecordMachine: Sendable, Equatable {
         if state != .absent, claim.fingerprint != fingerprint { return .mismatch }
         switch state {
         case .absent:
-            break
+            if let end = claim.runsBeforeMilliseconds, nowMilliseconds >= end { return .tooLate }
         case .inFlight:
             guard claim.joins else { return .inFlight }
             guard waiters.count < claim.waitersMax else { return .tooManyWaiters }
@@ -122,7 +124,8 @@ package struct RecordMachine: Sendable, Equatable {
         }
         kind = claim.kind
         fingerprint = claim.fingerprint
-        let (expiry, hasOverflowed) = nowMilliseconds.addingReportingOverflow(claim.retentionMilliseconds)
+        let lifetime = claim.lifetime(nowMilliseconds: nowMilliseconds)
+        let (expiry, hasOverflowed) = nowMilliseconds.addingReportingOverflow(lifetime)
         open(epoch: newEpoch, expiresAtMilliseconds: hasOverflowed ? .max : expiry)
         return .claim(replacing: replaced?.epoch)
     }

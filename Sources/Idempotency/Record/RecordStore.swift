@@ -36,7 +36,7 @@ package struct ReplyAddress: Sendable, Hashable {
 /// A claim that was given: the proof with which its outcome is stored.
 package struct ClaimReference: Sendable, Equatable {
     package var key: RecordKey
-    /// Unique within a store for all time; a stale one is refused.
+    /// Unique within a store for all time; a stale one is refused. Its upper 40 bits say when the record expires.
     package var epoch: UInt64
     /// The store's slot for the send mark; `UInt32.max` = none (after a crash the claim then counts as sent).
     package var markSlot: UInt32
@@ -47,6 +47,9 @@ package struct ClaimReference: Sendable, Equatable {
         self.epoch = epoch
         self.markSlot = markSlot
     }
+
+    /// When the record expires, whole seconds since the UNIX epoch.
+    package var expirySeconds: UInt64 { epoch >> 24 }
 }
 
 /// A request to execute under a key, or to get what stands there.
@@ -72,6 +75,9 @@ package struct Claim: Sendable, Equatable {
     /// A completed record whose answer was delivered does not stop this claim (`replay undelivered`, and no evidence of
     /// a retry).
     package var runsAfterDelivery = false
+    /// From this time on, by the store's clock, nothing runs where no record stands: there may have been one. A record
+    /// that is claimed before stands at least until then.
+    package var runsBeforeMilliseconds: UInt64?
 
     package init(
         key: RecordKey, fingerprint: Fingerprint, kind: Kind = .token, route: String = "", retentionMilliseconds: UInt64
@@ -81,6 +87,12 @@ package struct Claim: Sendable, Equatable {
         self.kind = kind
         self.route = route
         self.retentionMilliseconds = retentionMilliseconds
+    }
+
+    /// How long the record stands if it is claimed now.
+    package func lifetime(nowMilliseconds now: UInt64) -> UInt64 {
+        guard let end = runsBeforeMilliseconds, end > now else { return retentionMilliseconds }
+        return max(retentionMilliseconds, end - now)
     }
 }
 
@@ -135,8 +147,8 @@ package enum Settlement: UInt8, Sendable, Equatable {
 
 package enum StoreRequest: Sendable {
     /// Answered by `.claimed`, `.recorded`, `.notKept`, `.unknown`, `.mismatch`, `.inFlight`, `.tooManyWaiters`,
-    /// `.refused`, or by `.joined` and then, later, by one of the others (`.claimed` when the attempt was released: the
-    /// waiter is then its owner).
+    /// `.tooLate`, `.refused`, or by `.joined` and then, later, by one of the others (`.claimed` when the attempt was
+    /// released: the waiter is then its owner).
     case claim(Claim, ReplyAddress)
     /// Answered by `.stored(…)` once the outcome is as durable as the claim was asked to be. `.unknown` may later be
     /// followed by `.answered` or `.notKept` with the same epoch (a late answer).
@@ -184,6 +196,8 @@ package enum StoreResult: Sendable, Equatable {
     case unknown(UnknownOutcome)
     /// Another fingerprint stands under this key.
     case mismatch
+    /// Nothing stands under this key, and the claim's time is over.
+    case tooLate
     case refused(StoreRefusal)
 
     case stored(Storing)

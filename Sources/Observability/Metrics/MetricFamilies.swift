@@ -12,7 +12,9 @@ package enum MetricFamilies {
     private static func declare(_ family: MetricFamily) -> MetricDeclaration {
         switch family {
         case .connections, .connectionsTotal, .connectionsRejected: connection(family)
-        case .tlsHandshakes, .tlsHandshakeFailures, .tlsCertificateReloads, .tlsCertificateNotAfter: tls(family)
+        case .tlsHandshakes, .tlsHandshakeFailures, .tlsCertificateReloads, .tlsTicketKeyReloads,
+            .tlsCertificateNotAfter:
+            tls(family)
         case .requests, .requestsInFlight, .requestDuration, .overhead, .requestSize, .responseSize, .malformedRequests,
             .http2GoAwaySent:
             request(family)
@@ -22,7 +24,8 @@ package enum MetricFamilies {
             upstream(family)
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
-            .idempotencyNotRecorded, .idempotencyProbes, .idempotencyBackgroundProbes, .webhookDeliveries:
+            .idempotencyNotRecorded, .idempotencyProbes, .idempotencyBackgroundProbes, .webhookDeliveries,
+            .idempotencyKeyChurn, .accessTokens, .accessTokenKeyReloads:
             idempotency(family)
         case .observedRequests, .observationsDropped, .observedForgotten: observation(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
@@ -63,6 +66,11 @@ package enum MetricFamilies {
             counter(
                 "oncegate_tls_certificate_reloads_total", [.literal("result")],
                 "Times certificates were read again; after a failure the ones before stay.", .callback)
+        case .tlsTicketKeyReloads:
+            counter(
+                "oncegate_tls_ticket_key_reloads_total", [.literal("result")],
+                "Times shared keys of session tickets were read again; after a failure the ones before stay.", .callback
+            )
         default:
             gauge(
                 "oncegate_tls_certificate_not_after_timestamp_seconds", [.free("name")],
@@ -143,6 +151,18 @@ package enum MetricFamilies {
             counter(
                 "oncegate_webhook_deliveries_total", [.literal("result")],
                 "Attempts to tell the webhook of an unknown outcome: delivered, retried, dropped.")
+        case .idempotencyKeyChurn:
+            counter(
+                "oncegate_idempotency_key_churn_total", [.route],
+                "Requests executed within a second of an equal one of the same caller under another key.")
+        case .accessTokens:
+            counter(
+                "oncegate_access_tokens_total", [.route, .literal("result")],
+                "Access tokens that said who is calling, or why they did not.")
+        case .accessTokenKeyReloads:
+            counter(
+                "oncegate_access_token_key_reloads_total", [.literal("result")],
+                "Times the keys of token issuers were read again; after a failure the ones before stay.", .callback)
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
         }

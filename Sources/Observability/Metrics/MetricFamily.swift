@@ -6,6 +6,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case tlsHandshakes
     case tlsHandshakeFailures
     case tlsCertificateReloads
+    case tlsTicketKeyReloads
     case tlsCertificateNotAfter
     case requests
     case requestsInFlight
@@ -34,6 +35,9 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyProbes
     case idempotencyBackgroundProbes
     case webhookDeliveries
+    case idempotencyKeyChurn
+    case accessTokens
+    case accessTokenKeyReloads
     case storeUp
     case storeOperations
     case storeOperationDuration

@@ -61,7 +61,9 @@ extension Exchange {
     private func startRecording(_ status: UInt16) {
         owesAnswerStart = false
         run { $0.answerStarted(status: Int(status)) }
-        recording.isKept = attempt?.recordsAnswer == true
+        let rule = attempt?.answerRule
+        recording.rule = rule ?? .record
+        recording.isKept = rule == .record
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
@@ -80,7 +82,8 @@ extension Exchange {
         holdsAnswerHead = false
         let answer = AnswerHead(
             status: answerHead.status, framing: answerHead.framing, version: head.version, ends: ends)
-        let more = timeline.outcome == .unprotected ? WireText.unprotectedLine : []
+        var more = timeline.outcome == .unprotected ? WireText.unprotectedLine : []
+        if route?.addsFields == true, attempt != nil { appendAnswerLines(to: &more) }
         timeline.bytesToClient += UInt64(downstream.sendHead(answer, fieldLines: fieldLines, more: more))
     }
 
@@ -174,7 +177,10 @@ extension Exchange {
         hasAnswerEnded = true
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)
-        if let trailers { HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines) }
+        if var trailers {
+            if let answerFields = route?.answerFields { answerFields.dropReserved(&trailers) }
+            HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines)
+        }
         if let upstream {
             self.upstream = nil
             upstream.detach(requestIsComplete: sending == .complete, hasLeftover: hasLeftover)

@@ -14,7 +14,10 @@ extension Exchange {
     func storeAnswered(_ result: StoreResult) {
         switch result {
         case .stored(let storing):
-            if case .failed = storing { context.telemetry.outcomeNotStored() }
+            if case .failed = storing {
+                context.telemetry.outcomeNotStored()
+                recording.isKept = false
+            }
             outcomeWasStored(storing)
             run { $0.outcomeStored(storing) }
         case .claimed(let claim):
@@ -23,7 +26,7 @@ extension Exchange {
         case .recorded(_, let epoch):
             if let key = identity?.key { replayed = ClaimReference(key: key, epoch: epoch) }
             run { $0.claimAnswered(result) }
-        case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .refused:
+        case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .tooLate, .refused:
             run { $0.claimAnswered(result) }
         case .body(let result):
             if slicedReplay != nil { sliceRead(result) } else { pieceAnswered(result) }
@@ -48,6 +51,7 @@ extension Exchange {
             timeline.outcome = .first
             waitDeadline = .never
             downstream?.deadline = .never
+            noteKeyChurn()
             if hasRequestEnded { startForwarding() } else { askForBody() }
         case .forwardUnprotected:
             timeline.outcome = .unprotected
@@ -109,9 +113,23 @@ extension Exchange {
         switch problem {
         case .inProgress: timeline.outcome = .inProgress
         case .keyReused: timeline.outcome = .mismatch
+        case .firstSentOutOfRange: timeline.outcome = .invalidKey
         case .outcomeUnknown: timeline.outcome = .unknownOutcome
         case .storeFull, .storeUnavailable, .recordCorrupt: timeline.outcome = .storeError
         default: break
+        }
+    }
+
+    /// A client that makes a new key for each attempt has no protection, and does not know.
+    private func noteKeyChurn() {
+        guard let route, let identity, identity.kind == .token else { return }
+        let finding = context.shared.keyChurn.note(
+            similarity: identity.similarity, key: identity.key.words.0,
+            milliseconds: context.worker.now.nanoseconds / 1_000_000)
+        switch finding {
+        case .new: break
+        case .churn: context.telemetry.keyChurned(route)
+        case .displaced: context.telemetry.keyChurnDisplaced()
         }
     }
 

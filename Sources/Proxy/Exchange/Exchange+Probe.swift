@@ -10,7 +10,9 @@ extension Exchange {
 
     /// The record is unknown: the service is asked, or somebody asks it already.
     func probe(_ outcome: UnknownOutcome, waitMilliseconds: UInt64) {
-        guard let route, let key = identity?.key, let plan = route.identifier.probe else { return }
+        guard let route, let key = identity?.key, let plan = route.identifier.probe else {
+            return run { $0.probeEnded(decided: false) }
+        }
         timeline.outcome = .probed
         switch context.prober.begin(key, replyAddress, route: route) {
         case .full:

@@ -15,17 +15,20 @@ extension Exchange {
     func refuse(_ tombstone: Tombstone) {
         if let downstream {
             send(
-                isGRPC ? .grpc(.answerNotKept, detail: nil) : ProblemAnswer(tombstone), to: downstream)
+                isGRPC ? .grpc(.answerNotKept, detail: nil) : ProblemAnswer(tombstone), about: .answerNotKept,
+                to: downstream)
         }
         isClientDone = true
         finish()
     }
 
     func sendProblem(_ problem: Problem, detail: String?, to downstream: Downstream) {
-        send(isGRPC ? .grpc(problem, detail: detail) : ProblemAnswer(problem, detail: detail), to: downstream)
+        send(
+            isGRPC ? .grpc(problem, detail: detail) : ProblemAnswer(problem, detail: detail), about: problem,
+            to: downstream)
     }
 
-    private func send(_ answer: ProblemAnswer, to downstream: Downstream) {
+    private func send(_ answer: ProblemAnswer, about problem: Problem, to downstream: Downstream) {
         decidePersistence(downstream)
         startAnswer(downstream, status: answer.status)
         let hasContent = head.method != .head && !answer.content.isEmpty
@@ -33,7 +36,8 @@ extension Exchange {
         let start = AnswerHead(
             status: answer.status, framing: answer.content.isEmpty ? .none : .length(length), version: head.version,
             ends: !hasContent)
-        timeline.bytesToClient += UInt64(downstream.sendHead(start, fieldLines: answer.fieldLines, more: []))
+        timeline.bytesToClient += UInt64(
+            downstream.sendHead(start, fieldLines: answer.fieldLines, more: lines(besides: problem)))
         if hasContent {
             timeline.bytesToClient += length
             downstream.sendBody(answer.content.span)
@@ -77,8 +81,7 @@ extension Exchange {
         let hasBody = answer.framing != .none && answer.bodyBytes > 0
         let start = AnswerHead(
             status: answer.status, framing: framing, version: head.version, ends: !hasBody && trailerLines.isEmpty)
-        let headBytes = downstream.sendHead(
-            start, fieldLines: answer.fieldLines, more: route?.replayMarkerLine ?? [])
+        let headBytes = downstream.sendHead(start, fieldLines: answer.fieldLines, more: replayLines(of: answer))
         timeline.bytesToClient = UInt64(headBytes)
         if hasBody, answer.storedBodyBytes > 0 {
             slicedReplay = SlicedReplay(answer)

@@ -113,15 +113,23 @@ extension Exchange {
     // MARK: Covered
 
     private func identifyHead(_ route: Route) {
-        switch beginIdentifying(route) {
+        if let names = route.repeatabilityNames {
+            isRepeatable = names.contains { head.fields.firstIndex(named: $0) != nil }
+        }
+        let early = beginIdentifying(route)
+        if route.identifier.verifiesTokens { context.telemetry.tokenChecked(route, context.identityScratch.tokenCheck) }
+        switch early {
         case .notCovered:
+            if isRepeatable, !head.method.isSafe { return refuseRepeatability() }
             beginPassThrough()
         case .missingKey:
             handleMissingKey(route)
         case .malformedKey:
             refuseIdentity(.keyMalformed)
-        case .missingScope:
-            refuseIdentity(.scopeMissing)
+        case .refusedCaller(let fault):
+            refuseCaller(fault)
+        case .refusedRepeatability(let error):
+            refuseIdentity(error == .malformed ? .repeatabilityMalformed : .firstSentOutOfRange)
         case .pending(let pending):
             self.pending = pending
             isCovered = true
@@ -146,7 +154,8 @@ extension Exchange {
         return route.identifier.begin(
             method: octets.span.extracting(head.methodRange.bounds), path: path.span,
             query: octets.span.extracting(head.query.bounds), hasQuery: head.hasQuery, fields: fields,
-            certificate: downstream?.channel.callerCertificate, scratch: &context.identityScratch)
+            certificate: downstream?.channel.callerCertificate, nowMilliseconds: context.worker.wallMilliseconds,
+            scratch: &context.identityScratch)
     }
 
     private func handleMissingKey(_ route: Route) {
@@ -216,6 +225,7 @@ extension Exchange {
     /// A call that streams its messages cannot be told from its repeats before it ends: it passes untouched, with what
     /// was collected of it first. The same call always takes this way, whatever its timing.
     private func passStreamingCall() {
+        if isRepeatable { return refuseRepeatability() }
         timeline.outcome = .bypassed
         isCovered = false
         pending = nil
@@ -254,8 +264,8 @@ extension Exchange {
             handleMissingKeyInBody(route)
         case .malformedKey:
             refuseIdentity(.keyMalformed)
-        case .missingScope:
-            refuseIdentity(.scopeMissing)
+        case .refusedCaller(let fault):
+            refuseCaller(fault)
         case .identified(let identity):
             if identity.fellBackToOctets { context.telemetry.limitHit("canonical_form") }
             CrashPoint.reach(.beforeClaim)
@@ -280,9 +290,23 @@ extension Exchange {
     }
 
     /// The request does not say, as its route asks, which operation it is or who is calling.
-    private func refuseIdentity(_ problem: Problem) {
+    private func refuseIdentity(_ problem: Problem, _ detail: StaticString? = nil) {
         timeline.outcome = problem == .keyMissing ? .missingKey : .invalidKey
-        refuse(problem, nil)
+        refuse(problem, detail)
+    }
+
+    private func refuseCaller(_ fault: CallerFault) {
+        switch fault {
+        case .missing: refuseIdentity(.scopeMissing)
+        case .missingClaim:
+            refuseIdentity(.scopeMissing, "The access token lacks the claim that says so, or it is no text or integer.")
+        case .token(let error): refuseIdentity(.accessTokenInvalid, error.detail)
+        }
+    }
+
+    /// OASIS Repeatable Requests 1.0 §3: what cannot be repeated must not be executed.
+    private func refuseRepeatability() {
+        refuse(.notImplemented, "This request cannot be made repeatable here.")
     }
 
     var replyAddress: ReplyAddress { ReplyAddress(worker: UInt32(context.worker.index), exchange: id) }

@@ -8,8 +8,8 @@ import Transport
 /// is stored.
 ///
 /// Topics: `+Request` (what the client sends), `+Forward` (towards the service), `+Answer` (from the service),
-/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own and
-/// replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
+/// `+Attempt` (the idempotency machine's actions), `+Probe` (unknown outcomes), `+Reply` (answers of the proxy's own
+/// and replays), `+Spool` (large request bodies), `+Pieces` (large answers), `+Tunnel`. Here: state and lifetime.
 final class Exchange {
     /// How far the request has gone towards the service.
     enum Sending {
@@ -46,6 +46,8 @@ final class Exchange {
     var route: Route?
     /// The record, not the way through, decides: the body is collected, and the store asked.
     var isCovered = false
+    /// The route speaks of repeatability, and the request as well.
+    var isRepeatable = false
     var pending: PendingIdentity?
     var identity: RequestIdentity?
     /// Nil where the exchange passes through.
@@ -110,6 +112,9 @@ final class Exchange {
         guard let upstream else { return false }
         return sending == .streaming && body.spooled == nil && upstream.queuedOctets < context.limits.outputHighWater
     }
+
+    /// The route's rules of idempotency are what is spoken about.
+    var isIdempotent: Bool { isCovered || timeline.outcome != nil || isRepeatable }
 
     var connectTimeoutMilliseconds: UInt64 {
         let limit = route?.timeouts.connect ?? 3_000
@@ -213,6 +218,7 @@ final class Exchange {
         bodyBytesReceived = 0
         route = nil
         isCovered = false
+        isRepeatable = false
         pending = nil
         identity = nil
         attempt = nil

@@ -13,6 +13,7 @@ struct ProblemAnswer {
         status = problem.status
         start(problem)
         if let detail { append(member: "detail", detail) }
+        if problem == .accessTokenInvalid { appendChallenge(detail) }
         finish(problem)
     }
 
@@ -76,6 +77,21 @@ struct ProblemAnswer {
         HTTP1Serialiser.contentLength(UInt64(content.count), to: &fieldLines)
     }
 
+    /// RFC 6750 §3.1. A description has neither quotes nor backslashes nor controls.
+    private mutating func appendChallenge(_ detail: String?) {
+        fieldLines.append(contentsOf: "WWW-Authenticate: Bearer error=\"invalid_token\"".utf8)
+        if let detail {
+            fieldLines.append(contentsOf: ", error_description=\"".utf8)
+            for octet in detail.utf8 {
+                let isPlain =
+                    octet >= 0x20 && octet <= 0x7E && octet != UInt8(ascii: "\"") && octet != UInt8(ascii: "\\")
+                fieldLines.append(isPlain ? octet : UInt8(ascii: " "))
+            }
+            fieldLines.append(UInt8(ascii: "\""))
+        }
+        fieldLines.append(contentsOf: WireText.lineEnd)
+    }
+
     private mutating func appendProxyStatus(_ problem: Problem) {
         fieldLines.append(contentsOf: "Proxy-Status: oncegate;error=\(problem.proxyStatusError)\r\n".utf8)
     }
@@ -99,7 +115,8 @@ extension Problem {
     /// The error type of RFC 9209 §2.3 that says it best.
     var proxyStatusError: StaticString {
         switch self {
-        case .keyMissing, .keyMalformed, .scopeMissing, .keyReused, .badRequest, .contentTooLarge, .targetTooLong,
+        case .keyMissing, .keyMalformed, .scopeMissing, .accessTokenInvalid, .repeatabilityMalformed,
+            .firstSentOutOfRange, .keyReused, .badRequest, .contentTooLarge, .targetTooLong,
             .fieldsTooLarge, .methodNotAllowed, .notImplemented, .versionNotSupported, .expectationFailed,
             .requestTimedOut, .misdirected:
             "http_request_error"
@@ -120,16 +137,18 @@ extension Problem {
     /// right, ABORTED (10) for conflicts, UNKNOWN (2) where nobody knows.
     var grpcStatus: Int {
         switch self {
-        case .keyMissing, .keyMalformed, .scopeMissing, .keyReused, .badRequest, .targetTooLong, .fieldsTooLarge,
-            .versionNotSupported, .expectationFailed, .misdirected:
+        case .keyMissing, .keyMalformed, .scopeMissing, .repeatabilityMalformed, .keyReused, .badRequest,
+            .targetTooLong, .fieldsTooLarge, .versionNotSupported, .expectationFailed, .misdirected:
             3
         case .requestTimedOut, .upstreamTimedOut: 4
         case .contentTooLarge: 8
+        case .firstSentOutOfRange: 9
         case .inProgress, .outcomeUnknown, .answerNotKept: 10
         case .methodNotAllowed, .notImplemented, .noRoute: 12
         case .recordCorrupt, .loopDetected: 13
         case .storeUnavailable, .storeFull, .spoolUnavailable, .notSent, .noUpstream, .overloaded, .draining: 14
         case .upstreamBroken: 2
+        case .accessTokenInvalid: 16
         }
     }
 

@@ -9,6 +9,8 @@ struct Recording {
     var bodyBytes: UInt64 = 0
     /// False where no record or only its tombstone is made: then only size and digest are kept.
     var isKept = false
+    /// What becomes of the answer by its status.
+    var rule = StatusRules.Rule.record
     /// Of the body before `body`: begun with the first piece, or when the body passed the record limit or the memory
     /// budget.
     var digest: SHA256?

@@ -25,6 +25,11 @@ final class Route {
     /// Whether `replay undelivered` needs to know about deliveries here.
     let tracksDelivery: Bool
     let allowsUpgrade: Bool
+    /// What the policy's options add to answers; nil where there are none.
+    let answerFields: AnswerFields?
+    let addsFields: Bool
+    /// Of requests that speak of repeatability; nil where the route does not. The token first.
+    let repeatabilityNames: [[UInt8]]?
     private let inFlight: InFlightCounter?
     private let statuses: StatusRules
     let attemptPolicy: AttemptPolicy
@@ -71,14 +76,26 @@ final class Route {
         self.inFlight = inFlight
         attemptPolicy = AttemptPolicy(policy)
         statuses = policy.statuses
-        identifier = try Identifier(route: settings.name, policy: policy)
+        identifier = try Identifier(route: settings.name, policy: policy, keys: settings.tokenKeys)
+        answerFields = AnswerFields(enforced)
+        addsFields = answerFields != nil
+        let speaksRepeatability = enforced?.speaksRepeatability == true
+        let repeatabilityNames = ["repeatability-request-id", "repeatability-first-sent", "repeatability-client-id"]
+            .map { Array($0.utf8) }
+        self.repeatabilityNames = speaksRepeatability ? repeatabilityNames : nil
         markerName = enforced?.replayMarker.map { Array($0.utf8) }
         replayMarkerLine = enforced?.replayMarker.map { Array("\($0): true\r\n".utf8) }
-        keyNames = (enforced?.keySources ?? []).compactMap { source in
+        let keyNames = (enforced?.keySources ?? []).compactMap { source in
             if case .header(let name) = source { Array(name.lowercased().utf8) } else { nil }
         }
-        var names = keyNames
-        if case .header(let name)? = enforced?.scope { names.append(Array(name.lowercased().utf8)) }
+        // What wins stands first.
+        self.keyNames = (speaksRepeatability ? repeatabilityNames.prefix(1) : []) + keyNames
+        var names = (speaksRepeatability ? repeatabilityNames : []) + keyNames
+        switch enforced?.scope {
+        case .header(let name)?: names.append(Array(name.lowercased().utf8))
+        case .jwt(let scope)?: names.append(Array(scope.field.utf8))
+        case .standard?, .cookie?, .clientCertificate?, .none?, nil: break
+        }
         protectedNames = names
         let managed = [
             "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding",
@@ -114,8 +131,10 @@ final class Route {
     func dropManaged(_ fields: inout FieldSection, isCovered: Bool) {
         fields.drop(.idempotentReplayed)
         if let markerName { Route.drop(markerName, from: &fields) }
+        if let answerFields { answerFields.dropReserved(&fields) }
         guard isCovered, !keepsKey else { return }
         for name in keyNames { Route.drop(name, from: &fields) }
+        for name in repeatabilityNames ?? [] { Route.drop(name, from: &fields) }
     }
 
     static func drop(_ name: [UInt8], from fields: inout FieldSection) {
@@ -130,6 +149,7 @@ final class Route {
     func dropMarker(_ fields: inout FieldSection) {
         fields.drop(.idempotentReplayed)
         if let markerName { Route.drop(markerName, from: &fields) }
+        if let answerFields { answerFields.dropReserved(&fields) }
     }
 
     /// Appends the key under its other name, for `forward_key rename`.

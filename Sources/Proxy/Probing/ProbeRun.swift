@@ -25,6 +25,9 @@ final class ProbeRun {
     let question: ProbeQuestion
     /// Of the request that is asked about; empty where it had none.
     let authority: [UInt8]
+    /// When it was sent, the first attempt could not be executing any more. An answer tells what was true at some time
+    /// after that.
+    var provesAbsence = false
     var body: [UInt8] = []
     /// Nil until the whole answer is here.
     var reply: ProbeReply?
@@ -53,6 +56,10 @@ final class ProbeRun {
         octets += authority.isEmpty ? Array(route.pool.serverText(0).utf8) : authority
         octets += "\r\n".utf8
         octets += question.fieldLines
+        // What is encoded cannot be looked into, and what a cache remembers is not asked for.
+        if !question.has("accept-encoding") { octets += "Accept-Encoding: identity\r\n".utf8 }
+        if !question.has("cache-control") { octets += "Cache-Control: no-cache\r\n".utf8 }
+        if !question.has("user-agent") { octets += "User-Agent: oncegate-probe\r\n".utf8 }
         return octets + Array("\r\n".utf8)
     }
 }

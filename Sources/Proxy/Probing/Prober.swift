@@ -47,9 +47,13 @@ final class Prober {
     }
 
     func ask(_ run: ProbeRun, _ concluded: @escaping (ProbeResult) -> Void = { _ in }) {
+        run.provesAbsence =
+            !registry.isLate(run.subject.key)
+            && run.subject.age(at: context.worker.now) >= run.plan.absentAfterMilliseconds
         run.ended = { [unowned self] run in
             judge(run) { [unowned self] result in
                 end(run.subject.key, run.route, result)
+                if result.isDecision { registry.removePending(run.subject.key, epoch: run.subject.epoch) }
                 concluded(result)
             }
         }
@@ -59,7 +63,6 @@ final class Prober {
     private func end(_ key: RecordKey, _ route: Route, _ result: ProbeResult) {
         context.telemetry.probeEnded(route, result)
         registry.end(key, result, atMilliseconds: context.worker.wallMilliseconds)
-        if result.isDecision { registry.removePending(key) }
         if result == .found || result == .absent { context.telemetry.settledByProbe(key, route, result) }
     }
 
@@ -71,17 +74,11 @@ final class Prober {
             on: reply, to: run.question, bodyBytesMax: run.route.recordBodyBytesMax, scratch: &context.identityScratch)
         switch verdict {
         case .found(let answer): store(run, .answered(answer), .found, concluded)
-        case .absent where isStillExecuting(run): concluded(.tooEarly)
+        case .absent where !run.provesAbsence: concluded(.tooEarly)
         case .absent: store(run, .released, .absent, concluded)
         case .unclear: concluded(.unclear)
         case .incomplete: concluded(.incomplete)
         }
-    }
-
-    /// The service may be about to execute what it says it does not have.
-    private func isStillExecuting(_ run: ProbeRun) -> Bool {
-        registry.isLate(run.subject.key)
-            || run.subject.age(at: context.worker.now) < run.plan.absentAfterMilliseconds
     }
 
     /// The store refuses the verdict when somebody else has decided meanwhile: then that stands.

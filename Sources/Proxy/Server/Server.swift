@@ -155,7 +155,8 @@ package final class Server: @unchecked Sendable {
         var sockets = [first]
         for _ in workers.dropFirst() { sockets.append(try another(first, settings)) }
         for (socket, context) in zip(sockets, contexts) {
-            listeners.append(try serve(socket, context) { $0.accept($1, from: $2, listener: index) })
+            listeners.append(
+                try serve(socket, context, withTLS: settings.tls != nil) { $0.accept($1, from: $2, listener: index) })
         }
         return first.address
     }
@@ -189,7 +190,7 @@ package final class Server: @unchecked Sendable {
     }
 
     private func serve(
-        _ socket: ListeningSocket, _ context: WorkerBound<WorkerContext>,
+        _ socket: ListeningSocket, _ context: WorkerBound<WorkerContext>, withTLS: Bool = false,
         _ accept: @escaping (WorkerContext, Int32, SocketAddress) -> Void
     ) throws(ListenError) -> WorkerBound<Listener> {
         let result: Result<WorkerBound<Listener>, Errno> = context.worker.performAndWait {
@@ -198,6 +199,7 @@ package final class Server: @unchecked Sendable {
                 let listener = try Listener(worker: context.worker, socket: socket) { descriptor, peer in
                     accept(owner, descriptor, peer)
                 }
+                if withTLS { listener.onManyHandshakes = { owner.telemetry.limitHit("handshakes") } }
                 return .success(WorkerBound(listener, worker: context.worker))
             } catch {
                 return .failure(error)

@@ -25,6 +25,7 @@ final class Telemetry {
     private let recordSize: HistogramID
     private let connectionsTotal: SeriesID
     private let waiters: SeriesID
+    private let churnDisplaced: SeriesID
 
     init(worker: Worker, registry: MetricRegistry, log: AccessLog, operatorLog: Log) {
         self.operatorLog = operatorLog
@@ -40,6 +41,7 @@ final class Telemetry {
         recordSize = shard.histogram(.idempotencyRecordSize)
         connectionsTotal = shard.series(.connectionsTotal)
         waiters = shard.series(.idempotencyWaiters)
+        churnDisplaced = shard.series(.limitReached, shard.literal("key_churn_table"))
     }
 
     /// Registers what the rules need, once per route and upstream.
@@ -133,6 +135,27 @@ final class Telemetry {
 
     func outcomeNotStored() {
         shard.add(.idempotencyNotRecorded, shard.literal("store_error"))
+    }
+
+    func keyChurned(_ route: Route) {
+        shard.add(.idempotencyKeyChurn, .index(route.label))
+    }
+
+    func keyChurnDisplaced() {
+        shard.add(churnDisplaced)
+    }
+
+    func tokenChecked(_ route: Route, _ check: TokenCheck) {
+        let result: StaticString
+        switch check {
+        case .none: return
+        case .known: result = "known"
+        case .verified(let evicts):
+            result = "verified"
+            if evicts { limitHit("verified_tokens") }
+        case .refused(let error): result = error.text
+        }
+        shard.add(.accessTokens, .index(route.label), shard.literal(result))
     }
 
     func notRecorded(_ reason: StaticString) {

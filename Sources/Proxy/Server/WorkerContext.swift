@@ -306,6 +306,7 @@ final class SharedState: Sendable {
     let deliveries = PendingDeliveries()
     let probes = ProbeRegistry()
     let webhooks = WebhookQueue()
+    let keyChurn = KeyChurn()
     /// From the configuration, for the operator's view.
     let requestsInFlightMax = Atomic<Int>(.max)
 

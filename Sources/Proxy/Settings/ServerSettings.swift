@@ -246,6 +246,8 @@ package struct RouteSettings: Sendable {
     package var policy: Policy?
     /// What the report is to know of a route with `mode observe`.
     package var observed: ObservedRoute?
+    /// The issuer's keys, for `scope jwt`.
+    package var tokenKeys: JWTKeyRing?
 
     package init(name: String, host: String? = nil, pattern: Pattern, upstream: Int) {
         self.name = name

@@ -64,7 +64,8 @@ final class WebhookSender {
     }
 
     private func call(
-        _ event: UnknownEvent, _ webhook: WebhookSettings, _ address: SocketAddress, _ ended: @escaping (String?) -> Void
+        _ event: UnknownEvent, _ webhook: WebhookSettings, _ address: SocketAddress,
+        _ ended: @escaping (String?) -> Void
     ) {
         let call = WebhookCall(worker: context.worker, event, webhook, ended)
         call.start(address, timeoutMilliseconds: WebhookSender.timeoutMilliseconds)
@@ -84,7 +85,8 @@ final class WebhookSender {
             context.telemetry.webhookEnded("delivered")
             queue.done()
         }
-        wake()
+        // Not at once: a connection may fail inside the call that begins it, and so one event after the other.
+        context.afterThisEvent { [unowned self] in wake() }
     }
 
     private func pause(_ event: UnknownEvent, _ attempts: Int) {

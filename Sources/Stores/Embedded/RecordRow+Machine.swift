@@ -18,7 +18,9 @@ extension RecordRow {
     }
 
     /// Takes over what the machine decided; the id, the key and the times stay.
-    mutating func take(_ machine: borrowing RecordMachine, nowMilliseconds now: UInt64, by settlement: Settlement? = nil) {
+    mutating func take(
+        _ machine: borrowing RecordMachine, nowMilliseconds now: UInt64, by settlement: Settlement? = nil
+    ) {
         guard let recordState = machine.recordState else { return }
         if let cause, recordState != .unknown {
             history = history ?? History(unknownAtMilliseconds: 0, cause: cause)

@@ -13,8 +13,8 @@ internal import Transport
 /// One connection does all writes and checkpoints (SQLite 3.40.1 can lose a reset of the log otherwise).
 final class SQLiteEngine: StorageEngine {
     static let applicationID: UInt32 = 0x4F47_5253
-    /// 2: rows and answers can be sealed, bodies stand in pieces. 3: rows tell when an outcome became unknown, and how it
-    /// came to be known.
+    /// 2: rows and answers can be sealed, bodies stand in pieces. 3: rows tell when an outcome became unknown, and how
+    /// it came to be known.
     static let formatVersion: UInt32 = 3
     static let pageBytes = 4096
     /// Pages in the log after which it is copied into the database.

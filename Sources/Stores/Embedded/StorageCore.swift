@@ -189,12 +189,12 @@ final class StorageCore {
         }
         let standing = isFree ? RecordMachine() : row?.machine ?? RecordMachine()
         var machine = standing
-        var id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+        var id = nextID(expiresAtMilliseconds: expiry(after: claim.lifetime(nowMilliseconds: now)))
         let action = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
         guard case .claim = action else { return perform(action, claim, address, row, isWaiting: isWaiting) }
         while isTaken(id) {
             machine = standing
-            id = nextID(expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds))
+            id = nextID(expiresAtMilliseconds: expiry(after: claim.lifetime(nowMilliseconds: now)))
             _ = machine.claim(claim, from: address, newEpoch: id, nowMilliseconds: now)
         }
         guard open.count < options.openClaimsMax, !isOver(options.claimBytesMax) else { return refuse(address, .full) }
@@ -214,6 +214,7 @@ final class StorageCore {
         case .inFlight: outbox.add(address, .inFlight)
         case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
         case .mismatch: outbox.add(address, .mismatch)
+        case .tooLate: outbox.add(address, .tooLate)
         case .unknown(let cause): if let row { outbox.add(address, .unknown(unknown(row, cause))) }
         case .replay, .notKept: if let row { replay(row, address) }
         }
@@ -229,7 +230,7 @@ final class StorageCore {
         RecordRow(
             id: id, key: claim.key, fingerprint: claim.fingerprint, state: .inFlight, kind: claim.kind, cause: nil,
             durability: claim.durability, owner: owner, claimedAtMilliseconds: now,
-            expiresAtMilliseconds: expiry(after: claim.retentionMilliseconds), markSlot: marks.take(epoch: id),
+            expiresAtMilliseconds: expiry(after: claim.lifetime(nowMilliseconds: now)), markSlot: marks.take(epoch: id),
             route: claim.route)
     }
 

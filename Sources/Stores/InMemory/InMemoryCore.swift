@@ -33,7 +33,7 @@ final class InMemoryCore {
     /// Keys by the second in which they expire.
     private var expiries: [UInt64: [RecordKey]] = [:]
     private var bodies = InMemoryBodies()
-    private var epoch: UInt64 = 0
+    private var sequence: UInt64 = 0
     private var now: UInt64 = 0
     private var isClosing = false
     private(set) var figures = StoreStatistics()
@@ -97,7 +97,8 @@ final class InMemoryCore {
         guard !isClosing else { return outbox.add(address, .refused(.closing)) }
         let record = records[claim.key]
         var machine = record?.machine ?? RecordMachine()
-        let action = machine.claim(claim, from: address, newEpoch: epoch + 1, nowMilliseconds: now)
+        let newEpoch = nextEpoch(expiresAtMilliseconds: time(after: claim.lifetime(nowMilliseconds: now)))
+        let action = machine.claim(claim, from: address, newEpoch: newEpoch, nowMilliseconds: now)
         switch action {
         case .claim:
             guard figures.bytesUsed < figures.bytesMax else {
@@ -114,14 +115,26 @@ final class InMemoryCore {
         case .inFlight: outbox.add(address, .inFlight)
         case .tooManyWaiters: outbox.add(address, .tooManyWaiters)
         case .mismatch: outbox.add(address, .mismatch)
+        case .tooLate: outbox.add(address, .tooLate)
         case .unknown(let cause): if let record { outbox.add(address, .unknown(unknown(record, cause))) }
         case .replay, .notKept:
             if let record, let outcome = record.outcome { replay(outcome, record, address) }
         }
     }
 
+    /// The second of the expiry, then a number that is never the same for one second.
+    private func nextEpoch(expiresAtMilliseconds: UInt64) -> UInt64 {
+        sequence = (sequence &+ 1) & 0xFF_FFFF
+        return (expiresAtMilliseconds / 1000) << 24 | sequence
+    }
+
+    private func time(after milliseconds: UInt64) -> UInt64 {
+        let (sum, overflows) = now.addingReportingOverflow(milliseconds)
+        return overflows ? .max : sum
+    }
+
     private func start(_ machine: RecordMachine, _ key: RecordKey, route: String, _ address: ReplyAddress) {
-        epoch = machine.epoch
+        let epoch = machine.epoch
         let summary = RecordSummary(
             key: key, route: route, kind: machine.kind, state: .inFlight, epoch: epoch, claimedAtMilliseconds: now,
             expiresAtMilliseconds: machine.expiresAtMilliseconds)
@@ -174,11 +187,10 @@ final class InMemoryCore {
             return loseOutcome(record, reference)
         }
         let retention = summary.expiresAtMilliseconds - summary.claimedAtMilliseconds
-        let (sum, overflows) = now.addingReportingOverflow(retention)
-        let nextExpiry = overflows ? .max : sum
+        let nextExpiry = time(after: retention)
         let action = record.machine.complete(
-            RecordMachine.Ending(outcome), epoch: reference.epoch, nextEpoch: epoch + 1,
-            nextExpiresAtMilliseconds: nextExpiry)
+            RecordMachine.Ending(outcome), epoch: reference.epoch,
+            nextEpoch: nextEpoch(expiresAtMilliseconds: nextExpiry), nextExpiresAtMilliseconds: nextExpiry)
         guard action != .stale else { return outbox.add(address, .stored(.stale)) }
         figures.completions += 1
         outbox.add(address, .stored(.durable))

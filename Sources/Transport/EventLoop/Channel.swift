@@ -34,6 +34,9 @@ open class Channel {
     /// The channel asked for a turn at the end of the batch.
     func requeuedTurn() {}
 
+    /// The channel may go on with its handshake.
+    func handshakeTurn() {}
+
     /// The channel is on the list of those with output.
     func flushTurn() {}
 

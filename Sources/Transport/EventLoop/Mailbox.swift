@@ -8,6 +8,7 @@ struct Mailbox: ~Copyable {
     struct State {
         var work: [Work] = []
         var mayBeAsleep = true
+        var waitingForQueue = 0
     }
 
     private let state = Locked(State())
@@ -31,11 +32,21 @@ struct Mailbox: ~Copyable {
         }
     }
 
-    /// Swaps the work into `out`, which must be empty; the worker counts as awake.
-    borrowing func take(into out: inout [Work]) {
+    /// Swaps the work into `out`, which must be empty; the worker counts as awake. Whether its queue is asked for.
+    borrowing func take(into out: inout [Work]) -> Bool {
         state.withLock { state in
             state.mayBeAsleep = false
             if !state.work.isEmpty { swap(&state.work, &out) }
+            return state.waitingForQueue > 0
         }
+    }
+
+    /// Says that a thread waits for the worker's queue, which a batch gives back then.
+    borrowing func askForQueue() {
+        state.withLock { $0.waitingForQueue += 1 }
+    }
+
+    borrowing func gotQueue() {
+        state.withLock { $0.waitingForQueue -= 1 }
     }
 }

@@ -2,10 +2,11 @@
 package struct TransportLimits: Sendable, Equatable {
     /// Ready sockets taken from the kernel at once.
     package var eventsPerBatch = 512
-    /// How long the worker waits for more before it hands its queue back to Dispatch.
-    package var idlePollMilliseconds: Int32 = 1
-    /// How long the worker keeps its queue under load.
-    package var queueHoldMilliseconds: UInt64 = 20
+    /// How long the worker waits for more before it hands its queue back to Dispatch. A worker that is woken through
+    /// Dispatch pays for two more threads' turns, and may go on in another thread, with its own arena of the allocator.
+    package var idlePollMilliseconds: Int32 = 100
+    /// How long the worker keeps its queue under load. Who waits for the queue gets it after the batch all the same.
+    package var queueHoldMilliseconds: UInt64 = 1000
     /// Octets asked of one `recv`. At most this much may stay unconsumed in a channel that keeps reading.
     package var readBytes = 64 * 1024
     /// Reads of one channel in one batch; a channel with more waits for the next batch.
@@ -14,6 +15,10 @@ package struct TransportLimits: Sendable, Equatable {
     package var acceptsPerBatch = 64
     /// How long a listener rests after the process ran out of descriptors or memory.
     package var acceptRestMilliseconds: UInt64 = 100
+    /// How long a batch works on the handshakes of TLS clients, at least on one, before it serves the others again.
+    package var handshakeMicrosecondsPerBatch: UInt64 = 500
+    /// Clients with a handshake that waits for its turn; while there are so many, listeners for TLS accept nobody.
+    package var handshakesQueuedMax = 256
     /// Size of an output block, and how many free ones are kept.
     package var blockBytes = 16 * 1024
     package var blocksKeptMax = 256

@@ -3,10 +3,10 @@ internal import CLinux
 
 /// One event loop: a serial queue, an epoll set, and one permanent Dispatch source on that set.
 ///
-/// The source's handler takes batches of ready sockets and goes on waiting, a millisecond at a time, before it gives
-/// the queue back; so under load nothing passes through libdispatch. A batch is: posted work, events, deadlines,
-/// resumed and unfinished readers, batch-end hooks, one flush of each channel that has output, release of closed
-/// channels.
+/// The source's handler takes batches of ready sockets, and waits for more itself until nothing has come for a while,
+/// before it gives the queue back; so nothing passes through libdispatch unless the worker is idle. A batch is: posted
+/// work, events, deadlines, resumed and unfinished readers, batch-end hooks, one flush of each channel that has output,
+/// release of closed channels.
 ///
 /// Sendable holds because everything except `post`, `performAndWait`, `start` and `stop` is used on `queue` only.
 package final class Worker: @unchecked Sendable {
@@ -38,11 +38,16 @@ package final class Worker: @unchecked Sendable {
     @exclusivity(unchecked) private var unfinished: [UInt64] = []
     @exclusivity(unchecked) private var dirty: [UInt64] = []
     @exclusivity(unchecked) private var dirtyNow: [UInt64] = []
+    /// Those of clients that wait for their turn, from `handshakesStart` on.
+    @exclusivity(unchecked) private var handshakes: [UInt64] = []
+    @exclusivity(unchecked) private var handshakesStart = 0
     private var hooks: [() -> Void] = []
     private var actions: [Int32: ScheduledAction] = [:]
     private var lastActionSerial: UInt64 = 0
     private var source: (any DispatchSourceRead)?
     private var isStopped = false
+    /// Somebody waits for the queue (`performAndWait`).
+    private var isQueueWanted = false
     /// The flushes of the last batch may have left work for the hooks.
     private var owesBatch = false
     /// Batches run since the start.
@@ -93,7 +98,10 @@ package final class Worker: @unchecked Sendable {
     /// Closes every channel and ends the loop. Work posted later never runs. Blocks; not on a worker.
     package func stop() {
         let done = DispatchSemaphore(value: 0)
+        mailbox.askForQueue()
+        wake()
         queue.sync {
+            mailbox.gotQueue()
             guard let source, !isStopped else {
                 done.signal()
                 return
@@ -119,8 +127,13 @@ package final class Worker: @unchecked Sendable {
 
     /// Runs work on the worker's queue and waits for it: for start-up and shut-down, never from a worker.
     package func performAndWait<Value>(_ work: () throws -> Value) rethrows -> Value {
+        mailbox.askForQueue()
+        wake()
         defer { wake() }
-        return try queue.sync { try work() }
+        return try queue.sync {
+            mailbox.gotQueue()
+            return try work()
+        }
     }
 
     /// Adds a closure that runs at the end of every batch, before output is flushed. For the life of the worker.
@@ -169,26 +182,34 @@ package final class Worker: @unchecked Sendable {
         refreshTime()
         let turn = now.adding(milliseconds: limits.queueHoldMilliseconds)
         while !isStopped {
-            let mayWait = !hasWork && mailbox.prepareToSleep()
-            let count = poller.wait(milliseconds: mayWait ? limits.idlePollMilliseconds : 0)
+            let patience = !hasWork && mailbox.prepareToSleep() ? patienceMilliseconds : 0
+            let count = poller.wait(milliseconds: patience)
             batch(count)
-            if hasWork || isStopped {
-                guard now >= turn, !isStopped else { continue }
-                poller.armTimer(timers.nextCheck())
-                return wake()
-            }
-            guard count == 0 && mayWait || now >= turn else { continue }
+            let isIdle = count == 0 && patience == limits.idlePollMilliseconds && !hasWork
+            guard isIdle || isQueueWanted || now >= turn || isStopped else { continue }
+            if isIdle || now >= turn { blocks.trim() }
             poller.armTimer(timers.nextCheck())
+            if hasWork || isStopped { return wake() }
             // From here on posts wake the set, and with it the source.
             if mailbox.prepareToSleep() { return }
         }
+    }
+
+    /// How long nothing needs to be looked at, within bounds. The timer is not armed for it: that costs a call.
+    private var patienceMilliseconds: Int32 {
+        let check = timers.nextCheck()
+        guard check != .never else { return limits.idlePollMilliseconds }
+        let milliseconds = (check.nanoseconds(since: now) + 999_999) / 1_000_000
+        return min(limits.idlePollMilliseconds, Int32(clamping: milliseconds))
     }
 
     private func wake() {
         Transport.wake(eventDescriptor: wakeDescriptor)
     }
 
-    private var hasWork: Bool { !requeued.isEmpty || !dirty.isEmpty || owesBatch }
+    private var hasWork: Bool {
+        !requeued.isEmpty || !dirty.isEmpty || handshakesStart < handshakes.count || owesBatch
+    }
 
     private func refreshTime() {
         now = .current()
@@ -198,7 +219,7 @@ package final class Worker: @unchecked Sendable {
     private func batch(_ count: Int) {
         batches &+= 1
         refreshTime()
-        mailbox.take(into: &mail)
+        isQueueWanted = mailbox.take(into: &mail)
         if !mail.isEmpty {
             for work in mail { work() }
             mail.removeAll(keepingCapacity: mail.capacity <= 4096)
@@ -206,6 +227,7 @@ package final class Worker: @unchecked Sendable {
         for i in 0..<count { deliver(poller[i]) }
         expireTimers()
         runRequeued()
+        runHandshakes()
         finish()
     }
 
@@ -259,6 +281,26 @@ package final class Worker: @unchecked Sendable {
         }
     }
 
+    /// A handshake is hundreds of times the work of a request: a flood of them is worked off a little each batch, and
+    /// who is connected goes on being served in between.
+    private func runHandshakes() {
+        guard handshakesStart < handshakes.count else { return }
+        let end = Instant.current().adding(nanoseconds: limits.handshakeMicrosecondsPerBatch * 1000)
+        repeat {
+            let datum = handshakes[handshakesStart]
+            handshakesStart += 1
+            guard let channel = slab.channel(datum) else { continue }
+            channel._withUnsafeGuaranteedRef { $0.handshakeTurn() }
+        } while handshakesStart < handshakes.count && Instant.current() < end
+        if handshakesStart == handshakes.count {
+            handshakes.removeAll(keepingCapacity: handshakes.capacity <= 4096)
+            handshakesStart = 0
+        } else if handshakesStart >= 1024 {
+            handshakes.removeFirst(handshakesStart)
+            handshakesStart = 0
+        }
+    }
+
     /// Whether any channel was flushed.
     private func flushDirty() -> Bool {
         guard !dirty.isEmpty else { return false }
@@ -298,6 +340,14 @@ package final class Worker: @unchecked Sendable {
         debugAssertOnQueue()
         if isUnfinished { unfinished.append(datum) } else { requeued.append(datum) }
     }
+
+    /// Gives a channel a turn for its handshake when those before it have had theirs.
+    func queueHandshake(_ datum: UInt64) {
+        debugAssertOnQueue()
+        handshakes.append(datum)
+    }
+
+    var hasManyHandshakes: Bool { handshakes.count - handshakesStart >= limits.handshakesQueuedMax }
 
     func markDirty(_ datum: UInt64) {
         debugAssertOnQueue()

@@ -15,12 +15,17 @@ package final class Listener: Channel {
     /// Bursts that an error of the kernel ended.
     package private(set) var failureCount: UInt64 = 0
 
+    /// Set for a listener whose connections begin with TLS: it accepts nobody while many handshakes wait for their
+    /// turn, and calls this once each time it comes to that. Connections wait in the kernel's backlog.
+    package var onManyHandshakes: (() -> Void)?
+
     private let socket: ListeningSocket
     private var reserve: Int32 = -1
     private var isPaused = false
     private var isResting = false
     private var mayHaveMore = false
     private var isQueued = false
+    private var waitsForHandshakes = false
 
     /// Listens on the worker. On an error the socket is still the caller's.
     package init(
@@ -83,6 +88,7 @@ package final class Listener: Channel {
 
     override func discard() {
         onAccept = nil
+        onManyHandshakes = nil
         if reserve >= 0 { _ = cl_close(reserve) }
         reserve = -1
     }
@@ -98,7 +104,7 @@ package final class Listener: Channel {
         var length: socklen_t = 0
         var left = worker.limits.acceptsPerBatch
         while mayHaveMore, !isPaused, !isResting, isOpen {
-            guard left > 0 else { return enqueue(isUnfinished: true) }
+            guard left > 0, mayAcceptHandshakes() else { return enqueue(isUnfinished: true) }
             left -= 1
             let result = cl_accept(descriptor, &storage, &length)
             if result >= 0 {
@@ -121,6 +127,16 @@ package final class Listener: Channel {
                 rest()
             }
         }
+    }
+
+    private func mayAcceptHandshakes() -> Bool {
+        guard let onManyHandshakes, worker.hasManyHandshakes else {
+            waitsForHandshakes = false
+            return true
+        }
+        if !waitsForHandshakes { onManyHandshakes() }
+        waitsForHandshakes = true
+        return false
     }
 
     private func refuseOne() {

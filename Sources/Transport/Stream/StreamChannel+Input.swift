@@ -14,7 +14,8 @@ extension StreamChannel {
     }
 
     /// Reads and offers until the kernel has no more, the subclass pauses, or the channel had its share of the batch.
-    final func readWhileReady() {
+    final func readWhileReady(isHandshakeTurn: Bool = false) {
+        if isServerHandshaking, !isHandshakeTurn { return queueHandshake() }
         if state.contains(.offersKept) { offerKept() }
         if let tls, !tls.unread.isEmpty { receiveUnread(tls) }
         var reads = 0
@@ -37,6 +38,8 @@ extension StreamChannel {
                 } else {
                     copyKeptToScratch()
                     offer(keptCount + result, keptCount: keptCount)
+                    // TLS begins with what was not consumed.
+                    if state.contains(.inHandshakeQueue) { return }
                 }
             } else if result == 0 {
                 state.remove(.readReady)
@@ -92,7 +95,7 @@ extension StreamChannel {
         if let tls, wasPlain {
             kept = []
             tls.unread = Array(octets[consumed...])
-            return receiveUnread(tls)
+            return queueHandshake()
         }
         let left = count - consumed
         if left == 0 {

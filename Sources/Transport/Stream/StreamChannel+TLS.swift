@@ -33,6 +33,16 @@ extension StreamChannel {
     /// Whether a handshake is still to come or going on.
     final var isHandshaking: Bool { tls.map { !$0.isEstablished } ?? false }
 
+    /// Whether a client's handshake is still to come or going on: it waits for its turn, see `Worker.runHandshakes`.
+    @inline(__always)
+    final var isServerHandshaking: Bool { tls.map { !$0.isEstablished && !$0.isClient } ?? false }
+
+    final func queueHandshake() {
+        guard !state.contains(.inHandshakeQueue), isOpen else { return }
+        state.insert(.inHandshakeQueue)
+        worker.queueHandshake(datum)
+    }
+
     // MARK: input
 
     /// Decrypts what was just received, then tells and offers.

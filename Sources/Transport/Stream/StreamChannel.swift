@@ -29,6 +29,7 @@ open class StreamChannel: Channel {
         static let shutsDownAfterFlush = State(rawValue: 1 << 12)
         static let connectNoticeDue = State(rawValue: 1 << 13)
         static let writeShutDown = State(rawValue: 1 << 14)
+        static let inHandshakeQueue = State(rawValue: 1 << 15)
     }
 
     /// The other side: for a connection that was made, the address it was made to.
@@ -269,6 +270,11 @@ open class StreamChannel: Channel {
         }
         readWhileReady()
         if isOpen, let writeError { fail(writeError) }
+    }
+
+    override final func handshakeTurn() {
+        state.remove(.inHandshakeQueue)
+        readWhileReady(isHandshakeTurn: true)
     }
 
     override final func flushTurn() {

@@ -27,6 +27,13 @@ package struct TLSError: Error, Sendable, Equatable, CustomStringConvertible {
     /// "check the path".
     package let advice: String
 
+    package init(kind: Kind, path: String, problem: String, advice: String) {
+        self.kind = kind
+        self.path = path
+        self.problem = problem
+        self.advice = advice
+    }
+
     package var description: String {
         (path.isEmpty ? "" : "\(path): ") + problem + (advice.isEmpty ? "" : "; \(advice)")
     }

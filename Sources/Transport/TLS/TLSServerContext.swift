@@ -14,7 +14,7 @@ package final class TLSServerContext: Sendable {
         /// A client that asks for a name that no certificate has gets an alert instead of the default certificate. One
         /// that asks for no name gets the default in either case.
         package var rejectsUnknownName = false
-        package var usesTickets = true
+        package var tickets = Tickets.own
 
         package init(certificates: [TLSCertificateFiles]) {
             self.certificates = certificates
@@ -28,6 +28,15 @@ package final class TLSServerContext: Sendable {
         case required(caPath: String)
     }
 
+    /// Whether sessions can be resumed, and who can read their tickets.
+    package enum Tickets: Sendable, Equatable {
+        case none
+        /// Of this process.
+        case own
+        /// Of every proxy that has the file's secrets. Who makes the context reads the file.
+        case shared(path: String)
+    }
+
     package let options: Options
     private let tickets: TLSTicketKeys
     private let clock: @Sendable () -> Int64
@@ -35,7 +44,8 @@ package final class TLSServerContext: Sendable {
 
     /// Reads and checks the files. An expired certificate is used all the same: see `warnings`.
     /// - Parameters:
-    ///   - tickets: to be shared by what serves the same names, and kept when a context is replaced.
+    ///   - tickets: to be shared by what serves the same names, and kept when a context is replaced. A session is
+    ///     resumed by every context with the same keys, certificates and rules for clients.
     ///   - clock: seconds since the UNIX epoch.
     package init(
         _ options: Options, tickets: TLSTicketKeys = TLSTicketKeys(),

@@ -81,7 +81,11 @@ final class TLSServerGeneration: Sendable {
         for credential in group { try credential.use(in: handle) }
         // Tickets only: no table of sessions to fill.
         oncegate_tls_session_cache(context, Int(SSL_SESS_CACHE_OFF))
-        if options.usesTickets { ServerCallbacks.installTickets(context) } else { oncegate_tls_no_tickets(context) }
+        if options.tickets == .none {
+            oncegate_tls_no_tickets(context)
+        } else {
+            ServerCallbacks.installTickets(context)
+        }
         ServerCallbacks.install(context, choosesProtocol: !options.alpn.isEmpty)
         if let trust {
             trust.trustForClients(in: handle)

@@ -121,6 +121,12 @@ final class TLSSession {
         guard failure == nil, !isEndReceived else { return 0 }
         if ssl != nil { return process(octets, into: out, room: room) }
         firstRecord.append(contentsOf: octets)
+        guard !Self.isTooLong(firstRecord) else {
+            firstRecord = []
+            workspace.write(Self.decodeError)
+            fail(TLSFailure(.malformed, "the ClientHello does not fit one record"))
+            return 0
+        }
         guard Self.hasWholeRecord(firstRecord) else { return 0 }
         open()
         let first = firstRecord
@@ -137,6 +143,19 @@ final class TLSSession {
         let count = Int(octets[3]) << 8 | Int(octets[4])
         return count > TLSWorkspace.recordContentMax || octets.count >= 5 + count
     }
+
+    /// Whether it begins a ClientHello for which libssl would take 128 KiB of memory before anything else is known of
+    /// the client. Real ones have a tenth of a record.
+    private static func isTooLong(_ octets: [UInt8]) -> Bool {
+        guard octets.count >= 5, octets[0] == UInt8(SSL3_RT_HANDSHAKE), octets[1] == 3 else { return false }
+        // Cut off within the message's own length: a record of three octets serves nothing else.
+        if Int(octets[3]) << 8 | Int(octets[4]) < 4 { return octets[3] != 0 || octets[4] != 0 }
+        guard octets.count >= 9 else { return false }
+        return Int(octets[6]) << 16 | Int(octets[7]) << 8 | Int(octets[8]) > TLSWorkspace.recordContentMax - 4
+    }
+
+    /// The alert for it (RFC 8446 §6.2), in a record of its own.
+    private static let decodeError: [UInt8] = [21, 3, 3, 0, 2, 2, 50]
 
     private func process(
         _ octets: UnsafeBufferPointer<UInt8>, into out: UnsafeMutablePointer<UInt8>, room: Int

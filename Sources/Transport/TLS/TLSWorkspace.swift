@@ -44,6 +44,15 @@ final class TLSWorkspace {
         return UnsafeRawBufferPointer(start: output, count: io.pointee.output_used)
     }
 
+    /// For what is said without libssl.
+    func write(_ octets: [UInt8]) {
+        precondition(hasRoomForRecord && octets.count <= Self.recordContentMax)
+        octets.withUnsafeBufferPointer {
+            (output + io.pointee.output_used).update(from: $0.baseAddress!, count: $0.count)
+        }
+        io.pointee.output_used += octets.count
+    }
+
     var hasOutput: Bool { io.pointee.output_used > 0 }
 
     var hasRoomForRecord: Bool { io.pointee.output_capacity - io.pointee.output_used >= Self.recordMax }

@@ -23,7 +23,22 @@ extension FileInspection {
                 }
             },
             secret: { secretExposure(of: $0).map { [$0] } ?? [] },
-            publicKey: { _, path in unreadable(path) }, keySet: { path in unreadable(path) })
+            publicKey: { algorithm, path in
+                tokenKeyFindings { () throws(TokenKeyFileError) in _ = try TokenKeys.key(algorithm, at: path) }
+            },
+            keySet: { path, algorithms in
+                tokenKeyFindings { () throws(TokenKeyFileError) in
+                    _ = try TokenKeys.keys(ofSet: path, for: algorithms)
+                }
+            },
+            ticketKeys: { path in
+                do throws(TLSError) {
+                    _ = try TicketKeyFile.read(path)
+                    return exposure(of: path).map { [$0] } ?? []
+                } catch {
+                    return [Finding(.key, error.problem, hint: error.hint)]
+                }
+            })
     }
 
     /// A secret that every user can read is none.
@@ -60,11 +75,13 @@ extension FileInspection {
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : nil
     }
 
-    private static func unreadable(_ path: String) -> [Finding] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return [Finding(.key, "cannot be read: \(String(cString: strerror(errno)))")] }
-        close(descriptor)
-        return []
+    private static func tokenKeyFindings(_ read: () throws(TokenKeyFileError) -> Void) -> [Finding] {
+        do throws(TokenKeyFileError) {
+            try read()
+            return []
+        } catch {
+            return [Finding(.key, error.description, hint: error.hint)]
+        }
     }
 
     private static func finding(
@@ -83,7 +100,7 @@ extension FileInspection {
     }
 
     /// A private key is for the proxy only.
-    private static func exposure(of path: String) -> Finding? {
+    static func exposure(of path: String) -> Finding? {
         guard let mode = mode(of: path), mode & (S_IRGRP | S_IROTH) != 0 else { return nil }
         let text = String(mode, radix: 8)
         return mode & S_IROTH != 0

@@ -1,3 +1,5 @@
+import Observability
+
 /// A record as the admin API tells it: metadata only.
 struct RecordLine: Equatable {
     var key: String
@@ -13,6 +15,8 @@ struct RecordLine: Equatable {
     var cause: String?
     var isDelivered = false
     var waiters: UInt64 = 0
+    /// What happened to an outcome that is unknown or was, in order; times since the UNIX epoch.
+    var timeline: [(atMilliseconds: UInt64, text: String)] = []
 
     /// Nil when members are missing.
     init?(_ value: JSONValue) {
@@ -34,7 +38,26 @@ struct RecordLine: Equatable {
         cause = members["cause"]?.string
         isDelivered = members["delivered"] == .bool(true)
         waiters = members["waiters"]?.integer ?? 0
+        timeline = RecordLine.timeline(members)
     }
+
+    private static func timeline(_ members: [String: JSONValue]) -> [(atMilliseconds: UInt64, text: String)] {
+        guard let unknownAt = members["unknown_at_ms"]?.integer else { return [] }
+        var timeline: [(atMilliseconds: UInt64, text: String)] = []
+        if let claimedAt = members["claimed_at_ms"]?.integer { timeline.append((claimedAt, "claimed")) }
+        timeline.append((unknownAt, "outcome unknown: \(members["cause"]?.string ?? "-")"))
+        if let count = members["probes"]?.integer, let at = members["last_probe_at_ms"]?.integer,
+            let result = members["last_probe"]?.string
+        {
+            timeline.append((at, count == 1 ? "probed: \(result)" : "probed \(count) times, the last time: \(result)"))
+        }
+        if let at = members["settled_at_ms"]?.integer, let by = members["settled_by"]?.string {
+            timeline.append((at, "settled by \(by.replacing("_", with: " "))"))
+        }
+        return timeline
+    }
+
+    static func == (left: RecordLine, right: RecordLine) -> Bool { left.description == right.description }
 }
 
 extension RecordLine {
@@ -78,10 +101,22 @@ extension RecordLine {
         if let cause { members.append(("cause", cause)) }
         if isDelivered { members.append(("delivered", "yes")) }
         if waiters > 0 { members.append(("waiters", String(waiters))) }
+        for (index, event) in timeline.enumerated() {
+            members.append(
+                (index == 0 ? "timeline" : "", "\(RecordLine.time(event.atMilliseconds))  \(event.text)"))
+        }
         let width = members.map(\.0.count).max() ?? 0
         return members.map { name, value in
             name + String(repeating: " ", count: width - name.count + 2) + RecordLine.printable(value) + "\n"
         }.joined()
+    }
+
+    /// RFC 3339 in UTC.
+    private static func time(_ milliseconds: UInt64) -> String {
+        var buffer = TextBuffer(capacity: 32)
+        var formatter = TimestampFormatter()
+        formatter.append(milliseconds: milliseconds, to: &buffer)
+        return String(decoding: buffer.span.indices.map { buffer.span[$0] }, as: UTF8.self)
     }
 
     /// Nothing that a record holds may steer the operator's terminal.

@@ -19,6 +19,24 @@ struct RecordsCommand: ParsableCommand {
         case unknown
     }
 
+    /// A whole number with its unit.
+    struct Age: ExpressibleByArgument, Equatable {
+        let milliseconds: UInt64
+
+        private static let units: [(suffix: String, milliseconds: UInt64)] = [
+            ("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
+        ]
+
+        init?(argument: String) {
+            guard let unit = Age.units.first(where: { argument.hasSuffix($0.suffix) }),
+                let number = UInt64(argument.dropLast(unit.suffix.count))
+            else { return nil }
+            let (product, overflows) = number.multipliedReportingOverflow(by: unit.milliseconds)
+            guard !overflows else { return nil }
+            milliseconds = product
+        }
+    }
+
     /// What is asked of one record.
     struct KeyArgument: ParsableArguments {
         @Argument(help: "The record's key, as 'records list' shows it: 64 hexadecimal digits.")
@@ -50,6 +68,12 @@ struct RecordsCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Only records of this route, as its name stands in the list.", valueName: "name"))
         var route: String?
 
+        @Option(
+            help: ArgumentHelp(
+                "Only records that were claimed this long ago or earlier: 90s, 15m, 2h, 1d.",
+                valueName: "duration"))
+        var olderThan: Age?
+
         @Option(help: ArgumentHelp("At most this many, 1 to 10000.", valueName: "count"))
         var limit = 1000
 
@@ -68,6 +92,7 @@ struct RecordsCommand: ParsableCommand {
         func run() throws {
             var parameters: [String] = []
             if let state { parameters.append("state=\(state.rawValue)") }
+            if let olderThan { parameters.append("older_than_ms=\(olderThan.milliseconds)") }
             var filtersHere = false
             if let route {
                 // The admin API takes a query as it stands; a name that cannot stand there is looked for in the whole

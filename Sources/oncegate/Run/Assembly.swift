@@ -18,6 +18,7 @@ final class Assembly: Sendable {
     private let accessSink: LogSink?
     private let reloads = ReloadFigures()
     private let certificates = Certificates()
+    private let tokenKeys = TokenKeys()
 
     init(_ configuration: Configuration, inherited: [Int32]) throws(StartError) {
         self.configuration = configuration
@@ -26,7 +27,7 @@ final class Assembly: Sendable {
         self.log = log
         var settings = try ServerSettings(
             configuration, cores: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))),
-            certificates: certificates)
+            certificates: certificates, tokenKeys: tokenKeys)
         for (index, descriptor) in inherited.enumerated() where index < settings.listeners.count {
             settings.listeners[index].inheritedDescriptor = descriptor
         }
@@ -57,6 +58,8 @@ final class Assembly: Sendable {
         Assembly.register(registry, server: server, statistics: statistics, accessSink: sink, log: log)
         reloads.register(registry)
         certificates.register(registry)
+        tokenKeys.register(registry)
+        certificates.use(settings)
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
@@ -191,9 +194,21 @@ final class Assembly: Sendable {
 
     /// What a reload cannot change is said, and stays as it was.
     func reload(_ next: Configuration) throws(StartError) {
-        let settings = try ServerSettings(next, cores: server.workers.count, certificates: certificates)
+        do throws(StartError) {
+            let settings = try ServerSettings(
+                next, cores: server.workers.count, certificates: certificates, tokenKeys: tokenKeys)
+            tokenKeys.reload(log)
+            try server.reload(settings)
+            certificates.use(settings)
+        } catch {
+            certificates.forgetUnused()
+            throw error
+        }
+        tokenKeys.keep(
+            for: next.routes.compactMap { route in
+                if case .jwt(let scope)? = route.policy?.scope { scope } else { nil }
+            })
         certificates.reload(log)
-        try server.reload(settings)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }
         if case .embedded(let embedded) = next.store, let store = store as? EmbeddedStore {
@@ -212,9 +227,10 @@ final class Assembly: Sendable {
         certificates.reload(log)
     }
 
-    /// Certificates that were renewed are used for the connections from here on.
-    func reloadChangedCertificates() {
+    /// Certificates that were renewed are used for the connections from here on, keys of issuers for the requests.
+    func reloadChangedFiles() {
         certificates.reloadChanged(log)
+        tokenKeys.reloadChanged(log)
     }
 
     private func noteRestartNeeded(_ directive: String) {
@@ -255,17 +271,20 @@ final class Assembly: Sendable {
         guard let policy else { return "passes through" }
         if policy.mode == .observe { return "observed: everything passes, nothing is protected" }
         let methods = policy.methods.map { $0.joined(separator: " ") } ?? "every method but GET HEAD OPTIONS TRACE"
-        let keys = policy.keySources.map { source in
-            switch source {
-            case .header(let name): "header \(name)"
-            case .query(let name): "query \(name)"
-            case .cookie(let name): "cookie \(name)"
-            case .jsonPointer(let pointer): "json \(pointer)"
-            case .form(let name): "form \(name)"
-            case .xpath(let path): "xpath \(path)"
-            case .soapMessageID: "soap message-id"
+        let idOfRepeatability = policy.speaksRepeatability ? ["header repeatability-request-id"] : []
+        let keys =
+            idOfRepeatability
+            + policy.keySources.map { source in
+                switch source {
+                case .header(let name): "header \(name)"
+                case .query(let name): "query \(name)"
+                case .cookie(let name): "cookie \(name)"
+                case .jsonPointer(let pointer): "json \(pointer)"
+                case .form(let name): "form \(name)"
+                case .xpath(let path): "xpath \(path)"
+                case .soapMessageID: "soap message-id"
+                }
             }
-        }
         let missing =
             switch policy.onMissingKey {
             case .pass: "without key: passes"

@@ -6,7 +6,7 @@ import Synchronization
 import Transport
 
 /// The TLS contexts of the process and the files behind them: made once each, read again when somebody asks or the
-/// files change. On the main queue, figures aside.
+/// files change, forgotten with the configuration that used them. On the main queue, figures aside.
 ///
 /// A Kubernetes volume changes by swapping a symbolic link, an ACME client by renaming: what is watched is the file
 /// that a path leads to.
@@ -14,25 +14,37 @@ final class Certificates: Sendable {
     private struct Server {
         let context: TLSServerContext
         let paths: [String]
+        var isInUse = false
     }
 
     private struct Client {
         let context: TLSClientContext
         let paths: [String]
+        var isInUse = false
     }
 
     private struct State {
         var servers: [Server] = []
         var clients: [Client] = []
+        /// Keys of tickets that replicas share, by their file.
+        var tickets: [String: TLSTicketKeys] = [:]
         /// What the files were when they were last read, readable or not.
         var seen: [String: FileIdentity] = [:]
+        /// Whether there are listeners: they keep their contexts until the process ends.
+        var isServing = false
     }
 
     private let state = Mutex(State())
-    private let successes = Atomic<UInt64>(0)
-    private let failures = Atomic<UInt64>(0)
+    private let certificateReloads = Outcomes()
+    private let ticketReloads = Outcomes()
     /// When a certificate is warned of before it expires.
     private static let warningSeconds: Int64 = 14 * 86_400
+
+    /// How often something was read again.
+    private final class Outcomes: Sendable {
+        let successes = Atomic<UInt64>(0)
+        let failures = Atomic<UInt64>(0)
+    }
 
     // MARK: Contexts
 
@@ -45,9 +57,22 @@ final class Certificates: Sendable {
         }
         // Before they are read: a change in between is seen as one.
         remember(paths)
-        let context = try TLSServerContext(options)
+        let context: TLSServerContext
+        if case .shared(let path) = options.tickets {
+            context = try TLSServerContext(options, tickets: ticketKeys(path))
+        } else {
+            context = try TLSServerContext(options)
+        }
         state.withLock { $0.servers.append(Server(context: context, paths: paths)) }
         return context
+    }
+
+    private func ticketKeys(_ path: String) throws(TLSError) -> TLSTicketKeys {
+        if let known = state.withLock({ $0.tickets[path] }) { return known }
+        remember([path])
+        let keys = TLSTicketKeys(secrets: try TicketKeyFile.read(path))
+        state.withLock { $0.tickets[path] = keys }
+        return keys
     }
 
     /// The same for the same options, so that a reload keeps sessions and connections.
@@ -64,6 +89,39 @@ final class Certificates: Sendable {
     private func remember(_ paths: [String]) {
         state.withLock { state in
             for path in paths { state.seen[path] = FileIdentity(path) }
+        }
+    }
+
+    /// What the proxy runs with from here on, but for listeners, which are those of the first call. Contexts of other
+    /// configurations are forgotten: nobody hears of their files any more. Connections that have one keep it.
+    func use(_ settings: ServerSettings) {
+        state.withLock { state in
+            for index in state.servers.indices where !state.isServing {
+                state.servers[index].isInUse = settings.listeners.contains {
+                    $0.tls === state.servers[index].context
+                }
+            }
+            state.isServing = true
+            for index in state.clients.indices {
+                state.clients[index].isInUse = settings.upstreams.contains {
+                    $0.tls?.context === state.clients[index].context
+                }
+            }
+        }
+        forgetUnused()
+    }
+
+    /// A configuration was refused after contexts were made for it, or had listeners that wait for the next start.
+    func forgetUnused() {
+        state.withLock { state in
+            state.servers.removeAll { !$0.isInUse }
+            state.clients.removeAll { !$0.isInUse }
+            let shared = state.servers.compactMap { server -> String? in
+                if case .shared(let path) = server.context.options.tickets { path } else { nil }
+            }
+            state.tickets = state.tickets.filter { shared.contains($0.key) }
+            let paths = Set(shared + state.servers.flatMap(\.paths) + state.clients.flatMap(\.paths))
+            state.seen = state.seen.filter { paths.contains($0.key) }
         }
     }
 
@@ -84,7 +142,7 @@ final class Certificates: Sendable {
     }
 
     private func reload(_ log: Log, where isDue: ([String]) -> Bool) {
-        let (servers, clients) = state.withLock { ($0.servers, $0.clients) }
+        let (servers, clients, tickets) = state.withLock { ($0.servers, $0.clients, $0.tickets) }
         for server in servers where isDue(server.paths) {
             remember(server.paths)
             do {
@@ -103,24 +161,42 @@ final class Certificates: Sendable {
                 failed(log, error)
             }
         }
+        for (path, keys) in tickets where isDue([path]) {
+            remember([path])
+            do {
+                keys.replace(secrets: try TicketKeyFile.read(path))
+                ticketReloads.successes.add(1, ordering: .relaxed)
+                log.info("session ticket keys read again", .string("file", path))
+            } catch {
+                ticketReloads.failures.add(1, ordering: .relaxed)
+                log.error(
+                    "session ticket keys refused: those before stay in use", .string("file", path),
+                    .string("error", error.description))
+            }
+        }
         warn(log)
     }
 
     private func succeeded(_ log: Log, _ paths: [String]) {
-        successes.add(1, ordering: .relaxed)
+        certificateReloads.successes.add(1, ordering: .relaxed)
         log.info("certificates read again", .string("file", paths.first ?? ""))
     }
 
     private func failed(_ log: Log, _ error: TLSError) {
-        failures.add(1, ordering: .relaxed)
+        certificateReloads.failures.add(1, ordering: .relaxed)
         log.error(
             "certificates refused: those before stay in use", .string("file", error.path),
             .string("error", error.description))
     }
 
-    /// Tells of certificates that have expired, or soon will.
+    /// Tells of certificates that have expired, or soon will, and of keys that others can read.
     func warn(_ log: Log) {
         let now = Int64(time(nil))
+        for path in state.withLock({ $0.tickets.keys.sorted() }) {
+            guard let exposure = FileInspection.exposure(of: path) else { continue }
+            log.warning(
+                "session ticket keys", .string("file", path), .string("problem", exposure.message))
+        }
         for server in state.withLock({ $0.servers }) {
             for warning in server.context.warnings {
                 log.warning("certificate", .string("problem", warning.description))
@@ -138,8 +214,12 @@ final class Certificates: Sendable {
 
     func register(_ registry: MetricRegistry) {
         registry.collect { [self] samples in
-            samples.set(.tlsCertificateReloads, ["success"], Double(successes.load(ordering: .relaxed)))
-            samples.set(.tlsCertificateReloads, ["failure"], Double(failures.load(ordering: .relaxed)))
+            for (family, outcomes) in [
+                (MetricFamily.tlsCertificateReloads, certificateReloads), (.tlsTicketKeyReloads, ticketReloads),
+            ] {
+                samples.set(family, ["success"], Double(outcomes.successes.load(ordering: .relaxed)))
+                samples.set(family, ["failure"], Double(outcomes.failures.load(ordering: .relaxed)))
+            }
             for server in state.withLock({ $0.servers }) {
                 for expiry in server.context.expiries {
                     let name = expiry.names.first ?? expiry.path
@@ -147,25 +227,5 @@ final class Certificates: Sendable {
                 }
             }
         }
-    }
-}
-
-/// Which file a path leads to, and in which state.
-private struct FileIdentity: Equatable {
-    private var device: UInt = 0
-    private var inode: UInt = 0
-    private var bytes = 0
-    private var seconds = 0
-    private var nanoseconds = 0
-
-    /// All zero for a file that cannot be looked at.
-    init(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        device = UInt(status.st_dev)
-        inode = UInt(status.st_ino)
-        bytes = Int(status.st_size)
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
     }
 }

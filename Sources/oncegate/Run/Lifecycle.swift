@@ -52,7 +52,7 @@ final class Lifecycle: Sendable {
         assembly.log.becomeAsynchronous()
         ServiceManager.notify("READY=1")
         startWatchdog()
-        watchCertificates()
+        watchFiles()
         dispatchMain()
     }
 
@@ -161,10 +161,10 @@ final class Lifecycle: Sendable {
     }
 
     /// A look at a few files a second costs nothing, and needs no limits of the kernel's.
-    private func watchCertificates() {
+    private func watchFiles() {
         after(1_000) { [self] in
-            assembly.reloadChangedCertificates()
-            watchCertificates()
+            assembly.reloadChangedFiles()
+            watchFiles()
         }
     }
 

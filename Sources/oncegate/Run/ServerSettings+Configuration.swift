@@ -1,16 +1,19 @@
 import Configuration
+import Idempotency
 import Proxy
 import Transport
 
 /// From what the configuration says to what the proxy takes. A time that is `off` becomes one that never passes.
 extension ServerSettings {
-    init(_ configuration: Configuration, cores: Int, certificates: Certificates) throws(StartError) {
+    init(
+        _ configuration: Configuration, cores: Int, certificates: Certificates, tokenKeys: TokenKeys
+    ) throws(StartError) {
         self.init()
         workers = configuration.workers ?? cores
         for listener in configuration.listeners { listeners.append(try ListenerSettings(listener, certificates)) }
         if let admin = configuration.admin { self.admin = try ListenerSettings(admin, certificates) }
         for upstream in configuration.upstreams { upstreams.append(try UpstreamSettings(upstream, certificates)) }
-        routes = configuration.routes.map { RouteSettings($0) }
+        for route in configuration.routes { routes.append(try RouteSettings(route, tokenKeys)) }
         unknownWebhook = try configuration.unknownWebhook.map { (webhook) throws(StartError) in
             try WebhookSettings(webhook, certificates)
         }
@@ -70,7 +73,12 @@ extension TLSServerContext.Options {
             case .required(let path): .required(caPath: path)
             }
         rejectsUnknownName = tls.rejectsUnknownName
-        usesTickets = tls.usesTickets
+        tickets =
+            switch tls.tickets {
+            case .off: .none
+            case .on: .own
+            case .shared(let path): .shared(path: path)
+            }
     }
 }
 
@@ -190,7 +198,7 @@ extension UpstreamTLS {
 }
 
 extension RouteSettings {
-    init(_ route: Configuration.Route) {
+    init(_ route: Configuration.Route, _ keys: TokenKeys) throws(StartError) {
         let pattern: Pattern =
             switch route.match {
             case .prefix(let path): .prefix(path)
@@ -213,5 +221,11 @@ extension RouteSettings {
         timeouts.tunnel = route.timeouts.tunnelMilliseconds ?? .never
         policy = route.policy
         observed = route.observed
+        guard case .jwt(let scope)? = route.policy?.scope else { return }
+        do throws(TokenKeyFileError) {
+            tokenKeys = try keys.ring(for: scope)
+        } catch {
+            throw StartError("route \(route.name): \(error.path): \(error)")
+        }
     }
 }

@@ -101,6 +101,46 @@ struct TLSTicketTests {
         #expect(try !resumes(servers[2], session, keeps: true))
     }
 
+    @Test(
+        "keys made from the same secrets open each other's tickets; one put before the others encrypts from then on",
+        arguments: ["-tls1_2", "-tls1_3"])
+    func sharedSecrets(version: String) throws {
+        let (old, new, other) = ([UInt8](0..<32), [UInt8](1..<33), [UInt8](2..<34))
+        let keys = [TLSTicketKeys(secrets: [old]), TLSTicketKeys(secrets: [old]), TLSTicketKeys(secrets: [other])]
+        let servers = try keys.map { try TLSServer.closing(.test(), tickets: $0) }
+        defer { for server in servers { server.stop() } }
+        let (session, later) = (Certificates.path(".session"), Certificates.path(".session"))
+        #expect(try !resumes(servers[0], session, version: version))
+        #expect(try resumes(servers[1], session, version: version, keeps: true))
+        #expect(try !resumes(servers[2], session, version: version, keeps: true))
+        // The replicas change one after the other: nobody makes what the other can't open.
+        keys[1].replace(secrets: [old, new])
+        keys[0].replace(secrets: [new, old])
+        #expect(try resumes(servers[0], session, version: version, keeps: true))
+        #expect(try resumes(servers[1], session, version: version, keeps: true))
+        #expect(try !resumes(servers[0], later, version: version))
+        #expect(try resumes(servers[1], later, version: version, keeps: true))
+        keys[0].replace(secrets: [new])
+        #expect(try !resumes(servers[0], session, version: version, keeps: true))
+        #expect(try resumes(servers[0], later, version: version, keeps: true))
+    }
+
+    @Test("a session under shared keys ends after half a day as well")
+    func sharedLifetime() throws {
+        let clock = TestClock(1_700_000_000)
+        var options = try TLSServerContext.Options.test()
+        options.tickets = .shared(path: "")
+        let keys = TLSTicketKeys(secrets: [[UInt8](0..<32)])
+        let server = try TLSServer.closing(TLSServerContext(options, tickets: keys, clock: clock.read))
+        defer { server.stop() }
+        let session = Certificates.path(".session")
+        #expect(try !resumes(server, session))
+        clock.advance(12 * 3600 - 1)
+        #expect(try resumes(server, session, keeps: true))
+        clock.advance(1)
+        #expect(try !resumes(server, session, keeps: true))
+    }
+
     @Test("no session crosses certificates or rules for clients (CVE-2025-23419)", arguments: ["-tls1_2", "-tls1_3"])
     func crossing(version: String) throws {
         let keys = TLSTicketKeys()
@@ -156,7 +196,7 @@ struct TLSTicketTests {
 
     @Test("tickets off", arguments: ["-tls1_2", "-tls1_3"])
     func off(version: String) throws {
-        let server = try TLSServer.closing(.test { $0.usesTickets = false })
+        let server = try TLSServer.closing(.test { $0.tickets = .none })
         defer { server.stop() }
         let session = Certificates.path(".session")
         #expect(try !resumes(server, session, version: version))
