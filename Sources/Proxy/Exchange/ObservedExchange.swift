@@ -36,16 +36,19 @@ final class ObservedExchange {
         guard let takesPieces = pending?.takesPieces else { return }
         if takesPieces {
             pending?.append(octets)
-        } else if requestBytes <= UInt64(route.requestBodyBytesMax), context.reserveObservedMemory(octets.count) {
+        } else if requestBytes <= UInt64(keptBytesMax), context.reserveObservedMemory(octets.count) {
             body.append(octets)
         } else {
             continueInPieces(octets)
         }
     }
 
+    /// A larger body counts by its octets, as it does where the route is enforced.
+    private var keptBytesMax: Int { min(route.requestBodyBytesMax, Identifier.canonicalBodyBytesMax) }
+
     /// The whole of the body is more than is kept: its octets count from here on.
     private func continueInPieces(_ octets: Span<UInt8>) {
-        if !flags.contains(.isLarge) { context.telemetry.limitHit("observed_body_memory") }
+        if requestBytes <= UInt64(keptBytesMax) { context.telemetry.limitHit("observed_body_memory") }
         flags.insert(.fellBackToOctets)
         pending?.continueInPieces(after: body.span, by: route.identifier)
         pending?.append(octets)
