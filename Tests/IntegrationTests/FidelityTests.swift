@@ -248,7 +248,7 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
     @Test("B54 events past record_body_limit on a covered route: still one by one; the retry meets the tombstone")
     func eventsPastLimit() throws {
         let latches = (0..<4).map { _ in Latch() }
-        let pair = try Pair("record_body_limit 16;") { _ in .events(latches.map { ($0, "an event of some length") }) }
+        let pair = try Pair("record_body_limit 16B;") { _ in .events(latches.map { ($0, "an event of some length") }) }
         let client = try pair.proxy.client()
         try client.send(.post(key: "K"))
         #expect(try client.head().status == 200)

@@ -100,7 +100,7 @@ import Testing
     func outcomes() throws {
         let release = Latch()
         let pair = try Pair(
-            "in_flight reject; record_body_limit 10;", configure: { $0.top = "response_header_timeout 300ms;" }
+            "in_flight reject; record_body_limit 10B;", configure: { $0.top = "response_header_timeout 300ms;" }
         ) {
             switch $0.path {
             case "/held": .held(release)
