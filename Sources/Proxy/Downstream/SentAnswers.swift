@@ -30,8 +30,9 @@ struct SentAnswers {
     /// Those that are lost, by what is asked of each end.
     mutating func takeLost(_ isLost: (UInt64) -> Bool) -> [ClaimReference] {
         guard let last else { return [] }
-        let all = earlier + [last]
+        var lost = earlier.filter { isLost($0.end) }.map(\.claim)
+        if isLost(last.end) { lost.append(last.claim) }
         self = SentAnswers()
-        return all.filter { isLost($0.end) }.map(\.claim)
+        return lost
     }
 }
