@@ -34,6 +34,9 @@ package enum Canary {
         }.map { Field($0.name, $0.value.replacingOccurrences(of: ".\(request)", with: "")) }
     }
 
+    /// The target as a probe of the test's own key has it.
+    static func unmarked(target: String) -> String { target.replacingOccurrences(of: ".\(request)", with: "") }
+
     /// A key as it goes out, for octets that a test writes itself.
     package static func marked(key: String) -> String {
         let bare = key.trimmingCharacters(in: .whitespaces)

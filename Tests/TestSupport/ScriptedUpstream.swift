@@ -195,8 +195,8 @@ package final class ScriptedUpstream: Sendable {
         guard parts.count == 3 else { throw MalformedMessage("request line", line) }
         let head = try reader.fields(until: deadline)
         var request = ReceivedRequest(
-            connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2],
-            fields: Canary.unmarked(head.fields),
+            connection: connection, ordinal: 0, method: parts[0], target: Canary.unmarked(target: parts[1]),
+            version: parts[2], fields: Canary.unmarked(head.fields),
             headOctets: line + [13, 10] + head.octets)
         let index = state.with { state in
             state.ordinals[request.path, default: 0] += 1

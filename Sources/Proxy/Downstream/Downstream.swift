@@ -100,8 +100,8 @@ extension Downstream {
         }
     }
 
-    /// Tells the watch when the answer, which is queued, can be looked for at the client. `claim` is its record; nil where
-    /// it has none.
+    /// Tells the watch when the answer, which is queued, can be looked for at the client.
+    /// - Parameter claim: its record; nil where it has none.
     func watchDelivery(of claim: ClaimReference?, _ note: @escaping (DownstreamConnection) -> Void) {
         switch self {
         case .connection(let connection): note(connection)
