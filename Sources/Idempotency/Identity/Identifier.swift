@@ -147,7 +147,8 @@ package final class Identifier: Sendable {
         do throws(RepeatabilityError) {
             repeated = try repeatability?.read(fieldOctets, nowMilliseconds: nowMilliseconds, scratch: &scratch)
         } catch {
-            return .refusedRepeatability(error)
+            scratch.repeatabilityFault = error
+            return .refusedRepeatability
         }
         if verifiesTokens {
             scratch.tokenCheck = .none
@@ -176,7 +177,10 @@ package final class Identifier: Sendable {
         }
         if let fault = caller.fault {
             // A token in the body may still be absent, and the request then not covered: its scope does not matter.
-            guard case .inBody = key, policy.onMissingKey != .hash else { return .refusedCaller(fault) }
+            guard case .inBody = key, policy.onMissingKey != .hash else {
+                scratch.callerFault = fault
+                return .refusedCaller
+            }
         }
         var hash = fingerprintPrefix
         hash.update(prefixed: method)

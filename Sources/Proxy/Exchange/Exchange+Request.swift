@@ -123,10 +123,11 @@ extension Exchange {
             handleMissingKey(route)
         case .malformedKey:
             refuseIdentity(.keyMalformed)
-        case .refusedCaller(let fault):
-            refuseCaller(fault)
-        case .refusedRepeatability(let error):
-            refuseIdentity(error == .malformed ? .repeatabilityMalformed : .firstSentOutOfRange)
+        case .refusedCaller:
+            refuseCaller(context.identityScratch.callerFault)
+        case .refusedRepeatability:
+            let isMalformed = context.identityScratch.repeatabilityFault == .malformed
+            refuseIdentity(isMalformed ? .repeatabilityMalformed : .firstSentOutOfRange)
         case .pending(let pending):
             self.pending = pending
             isCovered = true
