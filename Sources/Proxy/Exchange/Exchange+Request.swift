@@ -138,8 +138,9 @@ extension Exchange {
     /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at
     /// all.
     private var claimsBeforeBody: Bool {
-        guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
-        return head.expectsContinue && head.framing != .none
+        // Few ask for a 100, and to look at what is pending copies it.
+        guard head.expectsContinue, head.framing != .none, let pending else { return false }
+        return !pending.countsBody && pending.recordKey != nil
     }
 
     private func beginIdentifying(_ route: Route) -> EarlyIdentification {
@@ -236,8 +237,7 @@ extension Exchange {
     /// The body is whole: who is asking for what is known, and the store is asked.
     private func identifyBody() {
         CrashPoint.reach(.bodyRead)
-        guard let route, let pending else { return }
-        self.pending = nil
+        guard let route, let pending = pending.take() else { return }
         switch route.identifier.finish(pending, body: body.span, scratch: &context.identityScratch) {
         case .missingKey:
             handleMissingKeyInBody(route)
