@@ -17,7 +17,7 @@ import Testing
             fields: request, certificate: certificate, scratch: &scratch)
         switch early {
         case .pending(let pending): return identifier.finish(pending, body: request.body.span, scratch: &scratch)
-        case .refusedCaller(let fault): return .refusedCaller(fault)
+        case .refusedCaller: return .refusedCaller(scratch.callerFault)
         default: return nil
         }
     }

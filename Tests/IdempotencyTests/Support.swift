@@ -73,7 +73,7 @@ extension Identifier {
         case .notCovered: return nil
         case .missingKey: return .missingKey
         case .malformedKey: return .malformedKey
-        case .refusedCaller(let fault): return .refusedCaller(fault)
+        case .refusedCaller: return .refusedCaller(scratch.callerFault)
         case .refusedRepeatability: return nil
         case .pending(let pending): return finish(pending, body: request.body.span, scratch: &scratch)
         }

@@ -73,20 +73,15 @@ package struct SHA256: Sendable {
     /// counting only: whoever wants to, makes two inputs meet.
     var mixed: UInt64 {
         unsafe withUnsafeBytes(of: context) { octets in
-            var left: UInt64 = 0x9E37_79B9_7F4A_7C15
-            var right: UInt64 = 0xBF58_476D_1CE4_E5B9
-            var offset = 0
-            while offset + 16 <= octets.count {
-                // Both words end inside the context.
-                left ^= unsafe octets.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                right ^= unsafe octets.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
-                left &*= 0x94D0_49BB_1331_11EB
-                right &*= 0xD6E8_FEB8_6659_FD93
-                left ^= left >> 32
-                right ^= right >> 29
-                offset += 16
+            var sum: UInt64 = 0
+            for pair in 0..<7 {
+                // The context has 112 octets: seven pairs of words.
+                let left = unsafe octets.loadUnaligned(fromByteOffset: pair * 16, as: UInt64.self)
+                let right = unsafe octets.loadUnaligned(fromByteOffset: pair * 16 + 8, as: UInt64.self)
+                let number = UInt64(truncatingIfNeeded: pair) &* 2 &+ 1
+                sum &+= (left ^ 0x9E37_79B9_7F4A_7C15 &* number) &* (right ^ 0xBF58_476D_1CE4_E5B9 &* number)
             }
-            return left ^ (right << 31 | right >> 33)
+            return sum ^ sum >> 32
         }
     }
 

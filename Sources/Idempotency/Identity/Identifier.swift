@@ -153,7 +153,10 @@ package final class Identifier: Sendable {
         do throws(RepeatabilityError) {
             repeated = try repeatability?.read(fieldOctets, nowMilliseconds: nowMilliseconds, scratch: &scratch)
         } catch {
-            guard isObserving else { return .refusedRepeatability(error) }
+            guard isObserving else {
+                scratch.repeatabilityFault = error
+                return .refusedRepeatability
+            }
             hasMalformedRepeatability = true
         }
         if verifiesTokens {
@@ -187,7 +190,10 @@ package final class Identifier: Sendable {
         }
         if let fault = caller.fault, !isObserving {
             // A token in the body may still be absent, and the request then not covered: its scope does not matter.
-            guard case .inBody = key, policy.onMissingKey != .hash else { return .refusedCaller(fault) }
+            guard case .inBody = key, policy.onMissingKey != .hash else {
+                scratch.callerFault = fault
+                return .refusedCaller
+            }
         }
         var hash = fingerprintPrefix
         hash.update(prefixed: method)

@@ -23,8 +23,10 @@ package enum EarlyIdentification: Sendable {
     /// No token, and `on_missing_key` is `pass` or `reject`.
     case missingKey
     case malformedKey
-    case refusedCaller(CallerFault)
-    case refusedRepeatability(RepeatabilityError)
+    /// Why stands in `IdentityScratch.callerFault`: one case with a payload makes this enum cheap to pass.
+    case refusedCaller
+    /// Why stands in `IdentityScratch.repeatabilityFault`.
+    case refusedRepeatability
     /// The body decides the rest.
     case pending(PendingIdentity)
 }
@@ -117,6 +119,10 @@ package struct IdentityScratch: Sendable {
     var verifiedTokens = VerifiedTokens()
     /// Of the last request.
     package internal(set) var tokenCheck = TokenCheck.none
+    /// Of the last request that was refused for it.
+    package internal(set) var callerFault = CallerFault.missing
+    /// Of the last request that was refused for it.
+    package internal(set) var repeatabilityFault = RepeatabilityError.malformed
 
     package init() {
         token.reserveCapacity(Token.countMax)

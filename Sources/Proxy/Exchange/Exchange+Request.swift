@@ -126,10 +126,11 @@ extension Exchange {
             handleMissingKey(route)
         case .malformedKey:
             refuseIdentity(.keyMalformed)
-        case .refusedCaller(let fault):
-            refuseCaller(fault)
-        case .refusedRepeatability(let error):
-            refuseIdentity(error == .malformed ? .repeatabilityMalformed : .firstSentOutOfRange)
+        case .refusedCaller:
+            refuseCaller(context.identityScratch.callerFault)
+        case .refusedRepeatability:
+            let isMalformed = context.identityScratch.repeatabilityFault == .malformed
+            refuseIdentity(isMalformed ? .repeatabilityMalformed : .firstSentOutOfRange)
         case .pending(let pending):
             self.pending = pending
             isCovered = true
@@ -140,10 +141,11 @@ extension Exchange {
     /// The client waits for a 100, and the head alone decides: the store is asked first, and a replay needs no body at
     /// all.
     private var claimsBeforeBody: Bool {
-        guard let pending, !pending.countsBody, pending.recordKey != nil else { return false }
+        // Few ask for a 100, and to look at what is pending copies it.
+        guard head.expectsContinue, head.framing != .none, let pending else { return false }
         // A probe that asks for a value of the body needs it.
         if route?.identifier.probe?.readsBody == true { return false }
-        return head.expectsContinue && head.framing != .none
+        return !pending.countsBody && pending.recordKey != nil
     }
 
     func beginIdentifying(_ route: Route) -> EarlyIdentification {
@@ -248,8 +250,7 @@ extension Exchange {
     /// The body is whole: who is asking for what is known, and the store is asked.
     private func identifyBody() {
         CrashPoint.reach(.bodyRead)
-        guard let route, let pending else { return }
-        self.pending = nil
+        guard let route, let pending = pending.take() else { return }
         if body.spooled == nil, pending.takesPieces || body.memory.count <= Identifier.canonicalBodyBytesMax {
             identified(route.identifier.finish(pending, body: body.memory.span, scratch: &context.identityScratch))
         } else {
