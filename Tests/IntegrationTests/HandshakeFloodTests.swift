@@ -90,7 +90,9 @@ import Testing
         #expect(measures.last!.flooded <= 2 * measures.last!.quiet, "milliseconds: \(measures)")
         #expect(measures.allSatisfy { $0.handshakes > 200 }, "\(measures)")
         print("C3: \(measures)")
-        // And it is over when it is over.
-        #expect(try TLSTests.handshake(proxy.addresses[0]).contains("New, TLSv1.3"))
+        // What waits in the kernel's backlog is worked off, and then anybody is served.
+        try poll("a handshake") {
+            try TLSTests.handshake(proxy.addresses[0], seconds: 3).contains("New, TLSv1.3") ? true : nil
+        }
     }
 }

@@ -50,7 +50,8 @@ extension StreamChannel {
         let keptCount = kept.count
         let wasEstablished = tls.isEstablished
         let count = tls.receive(
-            octets, into: worker.inputScratch + keptCount, room: worker.inputScratchBytes - keptCount)
+            octets, into: worker.inputScratch + keptCount, room: worker.inputScratchBytes - keptCount,
+            isLast: state.contains(.peerClosed))
         transmit(tls)
         if !wasEstablished, tls.isEstablished {
             if tls.isClient { connected() } else { secured() }
@@ -94,7 +95,7 @@ extension StreamChannel {
     /// The other side ended TCP; whether that is more than the end of the input.
     final func endedDuringHandshake() -> Bool {
         guard let tls, !tls.isEstablished else { return false }
-        tls.fail(TLSFailure(.handshakeCutOff, "the other side closed the connection during the handshake"))
+        tls.fail(.cutOff)
         fail(.protocolError)
         return true
     }

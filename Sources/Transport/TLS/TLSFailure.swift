@@ -31,6 +31,9 @@ package struct TLSFailure: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { reason }
 
+    static let cutOff = TLSFailure(
+        .handshakeCutOff, "the other side closed the connection during the handshake")
+
     init(_ kind: Kind, _ reason: String) {
         self.kind = kind
         self.reason = reason

@@ -117,7 +117,10 @@ final class TLSSession {
 
     /// Takes in all of the ciphertext. Gives the number of octets of plaintext written to `out`, which has room for
     /// those of the ciphertext and of one record. What is to be sent for it is in the workspace.
-    func receive(_ octets: UnsafeBufferPointer<UInt8>, into out: UnsafeMutablePointer<UInt8>, room: Int) -> Int {
+    /// - Parameter isLast: the other side has ended TCP.
+    func receive(
+        _ octets: UnsafeBufferPointer<UInt8>, into out: UnsafeMutablePointer<UInt8>, room: Int, isLast: Bool = false
+    ) -> Int {
         guard failure == nil, !isEndReceived else { return 0 }
         if ssl != nil { return process(octets, into: out, room: room) }
         firstRecord.append(contentsOf: octets)
@@ -128,6 +131,13 @@ final class TLSSession {
             return 0
         }
         guard Self.hasWholeRecord(firstRecord) else { return 0 }
+        // No handshake ends without a second flight of the client's: a flood of clients that have left costs no
+        // signatures.
+        if isLast, firstRecord[0] == UInt8(SSL3_RT_HANDSHAKE) {
+            firstRecord = []
+            fail(.cutOff)
+            return 0
+        }
         open()
         let first = firstRecord
         firstRecord = []

@@ -40,6 +40,25 @@ struct TLSFloodTests {
         for socket in flood { #expect(try socket.receive(count: 1) == [22]) }
     }
 
+    @Test("C3: for a client that has left before its turn no handshake is made")
+    func left() throws {
+        let server = try TLSServer(.test())
+        defer { server.stop() }
+        let hello = try TLSHostileTests.realHello(server.harness)
+        let (held, go) = (Semaphore(), Semaphore())
+        server.harness.worker.post {
+            held.post()
+            go.wait()
+        }
+        held.wait()
+        let socket = try BlockingSocket(connectedTo: server.address)
+        try socket.send(hello)
+        socket.shutdownWrite()
+        go.post()
+        #expect(server.events.next() == .failed(.protocolError, .handshakeCutOff))
+        #expect(try socket.receiveAll() == [])
+    }
+
     @Test("C3: while many handshakes wait, a listener for TLS accepts nobody, says so once, and goes on afterwards")
     func accepting() throws {
         var limits = TransportLimits()
