@@ -355,6 +355,33 @@ import Testing
             try Self.identifier().identity(TestRequest(fields: [(name, value), Self.key])).hasRetryEvidence == isRetry)
     }
 
+    @Test func anyLineIsEvidence() throws {
+        for lines in [
+            [("x-envoy-attempt-count", "1"), ("x-envoy-attempt-count", "2")],
+            [("amz-sdk-request", "max=3"), ("amz-sdk-request", "attempt=2")],
+            [("x-stainless-retry-count", "nonsense"), ("x-stainless-retry-count", "1")],
+        ] {
+            #expect(try Self.identifier().identity(TestRequest(fields: lines + [Self.key])).hasRetryEvidence)
+        }
+    }
+
+    @Test(arguments: [HashRule.BodyForm.raw, .json, .form(orderFree: true), .xml, .soap, .multipart, .none])
+    func aBodyInPiecesCountsAsItsOctets(form: HashRule.BodyForm) throws {
+        let identifier = try Self.identifier {
+            $0.hash = HashRule()
+            $0.hash?.body = form
+        }
+        // In no rule's form, so that the whole falls back to octets too.
+        let request = TestRequest(
+            fields: [Self.key, ("Content-Type", "application/octet-stream")], body: "not <json> nor {xml}, nor & a form"
+        )
+        let whole = try identifier.identity(request)
+        for size in 1...5 {
+            #expect(try identifier.identityInPieces(request, of: size).fingerprint == whole.fingerprint)
+        }
+        #expect(whole.fellBackToOctets == ![.raw, .none].contains(form))
+    }
+
     // MARK: Claims and policies
 
     @Test func claimsFollowThePolicy() throws {

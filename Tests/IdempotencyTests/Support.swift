@@ -79,6 +79,18 @@ extension Identifier {
         }
     }
 
+    /// The same from a body of which only pieces are at hand.
+    func identityInPieces(_ request: TestRequest, of size: Int) throws -> RequestIdentity {
+        var scratch = IdentityScratch()
+        guard case .pending(let pending) = begin(request, scratch: &scratch) else { throw NotIdentified() }
+        var hashed = asOctets(pending)
+        for start in stride(from: 0, to: request.body.count, by: size) {
+            hashed.append(request.body[start..<min(start + size, request.body.count)].span)
+        }
+        guard case .identified(let identity) = finish(hashed) else { throw NotIdentified() }
+        return identity
+    }
+
     /// The identity of a request that has one.
     func identity(_ request: TestRequest) throws -> RequestIdentity {
         guard case .identified(let identity)? = identify(request) else { throw NotIdentified() }

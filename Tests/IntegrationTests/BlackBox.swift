@@ -40,6 +40,7 @@ struct BlackBox: SuiteTrait, TestTrait, TestScoping {
         }
         if failures.value > 0 { report(scope, test) }
         await leave(scope)
+        for leak in scope.leaks { Issue.record("a secret shows: \(leak)") }
     }
 
     private func report(_ scope: TestScope, _ test: Test) {

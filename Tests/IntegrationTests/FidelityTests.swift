@@ -245,6 +245,23 @@ private let large = [UInt8](repeating: 0x5A, count: 1 << 20)
         #expect(try client.chunk().isEmpty)
     }
 
+    @Test("B54 events past record_body_limit on a covered route: still one by one; the retry meets the tombstone")
+    func eventsPastLimit() throws {
+        let latches = (0..<4).map { _ in Latch() }
+        let pair = try Pair("record_body_limit 16B;") { _ in .events(latches.map { ($0, "an event of some length") }) }
+        let client = try pair.proxy.client()
+        try client.send(.post(key: "K"))
+        #expect(try client.head().status == 200)
+        for latch in latches {
+            #expect(client.isSilent(for: 0.02))
+            latch.open()
+            #expect(try text(client.chunk()) == "data: an event of some length\n\n")
+        }
+        #expect(try client.chunk().isEmpty)
+        expectProblem(try pair.proxy.post(key: "K"), "answer-not-kept", status: 409)
+        #expect(pair.upstream.executions == 1)
+    }
+
     @Test("B55 Expect: 100-continue: the proxy asks for the body, and answers at once what needs none")
     func expectContinue() throws {
         let pair = try Pair("request_body_limit 1KiB;")

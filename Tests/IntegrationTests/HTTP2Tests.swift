@@ -20,7 +20,7 @@ import Testing
         let request = try pair.service.request(0)
         #expect(request.method == "POST")
         #expect(request.target == "/orders?a=1")
-        #expect(text(request.body) == #"{"amount":100}"#)
+        #expect(text(request.body) == Canary.requestBody)
         #expect(request["idempotency-key"] == "K")
         #expect((request["host"] ?? request[":authority"]) == "service.test")
     }
@@ -171,12 +171,12 @@ import Testing
         let request = Request.post(key: "K").with("expect", "100-continue")
         let stream = try client.open(request.http2Fields, end: false)
         #expect(try client.interim(on: stream).isConnectionOpen)
-        try client.send(octets(#"{"amount":100}"#), on: stream, end: true)
+        try client.send(octets(Canary.requestBody), on: stream, end: true)
         let first = try client.response(on: stream)
         expectAnswer(first)
         #expect(first.interim.map(\.status) == [100])
         let again = try client.open(request.http2Fields, end: false)
-        try client.send(octets(#"{"amount":100}"#), on: again, end: true)
+        try client.send(octets(Canary.requestBody), on: again, end: true)
         expectReplayAcross(try client.response(on: again), of: first)
     }
 

@@ -113,7 +113,7 @@ import Testing
         try client.send(Request("POST", "/", fields).octets)
         #expect(try client.head().status == 200)
         let start = try client.exactly(100_000)
-        if follows { try client.send(#"{"amount":100}"#) }
+        if follows { try client.send(Canary.requestBody) }
         expectOctets(start + (try client.exactly(body.count - 100_000)), first.body)
         #expect(pair.upstream.executions == 1)
     }

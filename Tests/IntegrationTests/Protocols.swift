@@ -75,7 +75,7 @@ extension ProxyProcess {
 struct PlainAnswer: Sendable {
     var status = 201
     var fields = [Field("content-type", "application/json")]
-    var body = octets(#"{"id":"ord_1"}"#)
+    var body = octets(Canary.answerBody)
     var trailers: [Field] = []
     /// Answered when this opens.
     var latch: Latch?

@@ -399,6 +399,33 @@ extension ProxyProcess {
         try pair.proxy.expectSpoolEmpties()
     }
 
+    @Test("the claim comes before a large body: it is given back if the body cannot be kept, and used if it can")
+    func claimBeforeBody() throws {
+        let disk = try SmallDisk(megabytes: 2)
+        let pair = try pair(
+            "hash { body none; window 1h; replay always; }", top: "\(Self.small) spool_path \(disk.path);")
+        let body = seeded(1_000_000)
+        let request = Request.post(key: "K", [Field("Expect", "100-continue")]).withBody(body)
+        disk.fill()
+        for isFull in [true, false] {
+            if !isFull { disk.free() }
+            let client = try pair.proxy.client()
+            try client.send(request.headOctets)
+            #expect(try client.head().status == 100)
+            try? client.send(body)
+            let answer = try client.response()
+            if isFull {
+                expectProblem(answer, "spool-unavailable", status: 503, retryAfter: true)
+                #expect(pair.upstream.attempts == 0)
+            } else {
+                expectAnswer(answer)
+            }
+        }
+        expectOctets(try pair.upstream.request(0).body, body)
+        #expect(pair.upstream.executions == 1)
+        try pair.proxy.expectSpoolEmpties()
+    }
+
     @Test("pipelined: a large body between small ones, answered in order")
     func pipelined() throws {
         let pair = try pair { .answer(200, [], body: "\($0.path) \($0.ordinal)") }

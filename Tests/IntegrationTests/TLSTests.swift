@@ -260,7 +260,7 @@ import Testing
         }
         try poll("they are accepted") { try proxy.metric("oncegate_connections") ?? 0 >= 500 ? true : nil }
         let each = (try proxy.memoryKiB("VmRSS") - before) * 1024 / silent.count
-        #expect(each < 24 * 1024, "\(each) octets each")
+        #expect(each < 8 * 1024, "\(each) octets each")
         silent.forEach { $0.close() }
     }
 

@@ -37,6 +37,7 @@ import Testing
         Form(.storeUnavailable, "503 Service Unavailable", "proxy_internal_error", retryAfter: 5),
         Form(.storeFull, "503 Service Unavailable", "proxy_internal_error", retryAfter: 30),
         Form(.recordCorrupt, "503 Service Unavailable", "proxy_internal_error"),
+        Form(.spoolUnavailable, "503 Service Unavailable", "proxy_internal_error", retryAfter: 5),
         Form(.notSent, "502 Bad Gateway", "connection_refused"),
         Form(.upstreamTimedOut, "504 Gateway Timeout", "http_response_timeout"),
         Form(.upstreamBroken, "502 Bad Gateway", "http_response_incomplete"),

@@ -90,7 +90,8 @@ final class DurableStore: VirtualStore {
         guard !changingKeys.isEmpty else { return false }
         switch request {
         case .again(let claim, _), .asked(.claim(let claim, _)): return changingKeys.contains(claim.key)
-        case .asked(.complete(let claim, _, _)), .asked(.settle(let claim, _, _)), .asked(.delivered(let claim)):
+        case .asked(.complete(let claim, _, _)), .asked(.settle(let claim, _, _)), .asked(.delivered(let claim)),
+            .asked(.undelivered(let claim)):
             return changingKeys.contains(claim.key)
         case .asked(.leave(let key, _)), .asked(.resolve(let key, _, _)): return changingKeys.contains(key)
         case .asked(.list), .asked(.appendBody), .asked(.readBody): return false
@@ -109,6 +110,10 @@ final class DurableStore: VirtualStore {
             if rows[key]?.machine.leave(address) == true { joined.remove(address) }
         case .asked(.delivered(let claim)):
             guard let row = rows[claim.key], row.machine.delivered(epoch: claim.epoch) else { return }
+            changes.append(.delivered(claim.key))
+            changingKeys.insert(claim.key)
+        case .asked(.undelivered(let claim)):
+            guard let row = rows[claim.key], row.machine.undelivered(epoch: claim.epoch) else { return }
             changes.append(.delivered(claim.key))
             changingKeys.insert(claim.key)
         case .asked(.resolve(let key, let resolution, _)): resolve(key, resolution)

@@ -162,6 +162,7 @@ struct SealerTests {
         expected.state = .unknown
         expected.cause = .ownerDied
         expected.history = RecordRow.History(unknownAtMilliseconds: 1_700_000_000_123, cause: .ownerDied)
+        expected.isUndelivered = true
         let sealer = try #require(RecordSealer(keyRing(1)))
         for sealer in [nil, sealer] {
             let stored = try encode(running, sealer)

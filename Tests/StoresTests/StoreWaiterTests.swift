@@ -135,6 +135,46 @@ struct StoreWaiterTests {
 
     // MARK: Operators
 
+    @Test("What is known of deliveries", arguments: StoreKind.allCases)
+    func deliveries(_ kind: StoreKind) throws {
+        let harness = try StoreHarness(kind)
+        func known(_ number: UInt64) -> String {
+            var filter = RecordFilter()
+            filter.key = key(number)
+            guard let record = harness.list(filter).first else { return "absent" }
+            return record.isDelivered ? "delivered" : record.isUndelivered ? "lost" : "nothing"
+        }
+        func isKnownLost(_ number: UInt64) -> Bool? {
+            if case .recorded(let answer, _) = harness.claim(claim(number)) { answer.isKnownLost } else { nil }
+        }
+        var claims: [UInt64: ClaimReference] = [:]
+        for number in UInt64(1)...6 { claims[number] = try harness.claimed(claim(number)) }
+        func reference(_ number: UInt64) throws -> ClaimReference { try #require(claims[number]) }
+        // Before the answer, after it, and never.
+        harness.store.submit([.undelivered(try reference(1))])
+        #expect(known(1) == "nothing")
+        for number in UInt64(1)...3 { _ = harness.complete(try reference(number), .answered(answer("a"))) }
+        harness.store.submit([.undelivered(try reference(2))])
+        #expect([known(1), known(2), known(3)] == ["lost", "lost", "nothing"])
+        #expect([isKnownLost(1), isKnownLost(2), isKnownLost(3)] == [true, true, false])
+        // A replay that arrived; a loss after it changes nothing.
+        harness.store.submit([.delivered(try reference(1)), .undelivered(try reference(1))])
+        #expect(known(1) == "delivered")
+        #expect(isKnownLost(1) == false)
+        // No answer, no delivery; what the service said under an `unknown` status was passed on.
+        _ = harness.complete(try reference(4), .unknown(.timedOut))
+        _ = harness.complete(try reference(5), .unknown(.status))
+        #expect([known(4), known(5)] == ["lost", "nothing"])
+        _ = harness.complete(try reference(4), .answered(answer("late")))
+        #expect(known(4) == "lost")
+        // A stale reference, and a record that is gone.
+        harness.store.submit([.undelivered(ClaimReference(key: key(3), epoch: 1))])
+        #expect(known(3) == "nothing")
+        _ = harness.complete(try reference(6), .released)
+        harness.store.submit([.undelivered(try reference(6))])
+        #expect(known(6) == "absent")
+    }
+
     @Test("Lists", arguments: StoreKind.allCases)
     func lists(_ kind: StoreKind) throws {
         let harness = try StoreHarness(kind)

@@ -134,7 +134,7 @@ package final class HTTP2Client: Sendable {
     }
 
     package func post(
-        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = #"{"amount":100}"#
+        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = Canary.requestBody
     ) throws -> Response {
         try send(.post(target, key: key, fields, body: body))
     }
@@ -220,7 +220,7 @@ extension Request {
         var result = [Field(":method", method), Field(":scheme", "http")]
         if let host = fields["Host"] ?? host { result.append(Field(":authority", host)) }
         result.append(Field(":path", target))
-        for field in fields where !own.contains(field.name.lowercased()) {
+        for field in Canary.marked(fields) where !own.contains(field.name.lowercased()) {
             result.append(Field(field.name.lowercased(), field.value))
         }
         if case .length(let octets) = body { result.append(Field("content-length", "\(octets.count)")) }

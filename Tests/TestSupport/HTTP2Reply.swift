@@ -39,7 +39,7 @@ package struct HTTP2Reply: Sendable {
     /// Reads the body, then answers with Content-Length.
     package static func answer(
         _ status: Int = 201, _ fields: [Field] = [Field("content-type", "application/json")],
-        body: [UInt8] = octets(#"{"id":"ord_1"}"#), trailers: [Field] = []
+        body: [UInt8] = octets(Canary.answerBody), trailers: [Field] = []
     ) -> HTTP2Reply {
         let length = trailers.isEmpty && status != 204 ? [Field("content-length", "\(body.count)")] : []
         return HTTP2Reply(.read, .head(status, fields + length, end: body.isEmpty && trailers.isEmpty))

@@ -51,7 +51,7 @@ package final class HTTP2Upstream: Sendable {
     private static func received(
         _ message: Peer.Message, _ state: Monitored<State>, _ peer: Peer, _ script: @escaping Script
     ) {
-        let fields = (message.fields ?? []).map { Field($0[0], $0[1]) }
+        let fields = Canary.unmarked((message.fields ?? []).map { Field($0[0], $0[1]) })
         switch message.event {
         case "request":
             let request = add(message, fields, state)

@@ -36,6 +36,7 @@ package struct ProxyConfiguration: Sendable {
         if !all.isEmpty {
             lines.append("upstream service { \(all.map { "server \($0);" }.joined(separator: " ")) \(upstream) }")
         }
+        if !(top + more).contains("log_level") { lines.append("log_level debug;") }
         if let route { lines.append("route / { upstream service; \(route) }") }
         lines.append(more)
         return lines.filter { !$0.isEmpty }.joined(separator: "\n")
@@ -98,9 +99,14 @@ package final class ProxyProcess: Sendable {
             wrapper + [Self.binary] + arguments, environment: environment, directory: directory, output: output)
         self.process = process
         self.directory = directory
-        TestScope.current?.atEnd {
+        let scope = TestScope.current
+        let search = LeakSearch(process: process, directory: directory, environment: environment)
+        scope?.atEnd { [weak scope] in
+            // Metrics and lists before the end, logs after it.
+            let told = search.run()
             process.kill(SIGKILL)
             _ = try? process.waitForExit(until: .after(5))
+            scope?.note(leaks: told + search.run())
         }
         TestScope.current?.describeOnFailure {
             """
@@ -153,7 +159,7 @@ package final class ProxyProcess: Sendable {
     }
 
     package func post(
-        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = #"{"amount":100}"#,
+        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = Canary.requestBody,
         until deadline: Deadline = .standard
     ) throws -> Response {
         try send(.post(target, key: key, fields, body: body), until: deadline)

@@ -33,8 +33,8 @@ package struct Reply: Sendable {
     }
 
     package static func answer(
-        _ status: Int = 201, _ fields: [Field] = [Field("Content-Type", "application/json")],
-        body: String = #"{"id":"ord_1"}"#
+        _ status: Int = 201, _ fields: [Field] = [Field("Content-Type", "application/json"), Canary.answerField],
+        body: String = Canary.answerBody
     ) -> Reply {
         answer(status, fields, body: octets(body))
     }

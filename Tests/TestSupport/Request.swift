@@ -25,7 +25,7 @@ package struct Request: Sendable {
 
     /// A POST with a JSON body (unless the fields name another content type), and a token when `key` is given.
     package static func post(
-        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = #"{"amount":100}"#
+        _ target: String = "/", key: String? = nil, _ fields: [Field] = [], body: String = Canary.requestBody
     ) -> Request {
         var all: [Field] = []
         if let key { all.append(Field("Idempotency-Key", key)) }
@@ -52,7 +52,7 @@ package struct Request: Sendable {
     package var headOctets: [UInt8] {
         var lines = ["\(method) \(target) \(version)"]
         if let host { lines.append("Host: \(host)") }
-        lines += fields.map(\.description)
+        lines += Canary.marked(fields).map(\.description)
         switch body {
         case .none, .raw: break
         case .length(let octets): lines.append("Content-Length: \(octets.count)")

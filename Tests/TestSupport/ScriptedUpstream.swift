@@ -196,7 +196,7 @@ package final class ScriptedUpstream: Sendable {
         let head = try reader.fields(until: deadline)
         var request = ReceivedRequest(
             connection: connection, ordinal: 0, method: parts[0], target: parts[1], version: parts[2],
-            fields: head.fields,
+            fields: Canary.unmarked(head.fields),
             headOctets: line + [13, 10] + head.octets)
         let index = state.with { state in
             state.ordinals[request.path, default: 0] += 1

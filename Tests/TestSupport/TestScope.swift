@@ -9,6 +9,7 @@ package final class TestScope: Sendable {
         var descriptions: [@Sendable () -> String] = []
         var directory: String?
         var subdirectories = 0
+        var leaks: Set<String> = []
         /// By their types.
         var shared: [ObjectIdentifier: any Sendable] = [:]
     }
@@ -26,6 +27,14 @@ package final class TestScope: Sendable {
     package func describeOnFailure(_ description: @escaping @Sendable () -> String) {
         state.with { $0.descriptions.append(description) }
     }
+
+    /// What must not have been written was.
+    func note(leaks: [String]) {
+        state.with { $0.leaks.formUnion(leaks) }
+    }
+
+    /// After `end`: secrets that showed, and where.
+    package var leaks: [String] { state.with { $0.leaks }.sorted() }
 
     /// The one thing of this type in this test, made on first use.
     package func shared<Thing: Sendable>(_ make: () throws -> Thing) rethrows -> Thing {

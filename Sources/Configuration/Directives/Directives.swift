@@ -162,8 +162,8 @@ extension Directives {
             name: "unknown_webhook", blocks: [.top], forms: [.of(.keyword("off")), .of(.value(.webhookURL))],
             defaultText: "off",
             help:
-                "Gets a POST when an outcome becomes unknown: route, hash of the key and age as JSON, nothing of the "
-                + "request.",
+                "Gets a POST when an outcome becomes unknown: route, hash of the key, cause and times as JSON, nothing "
+                + "of the request.",
             example: "https://hooks.example/oncegate"),
         Directive(
             name: "drain_delay", blocks: [.top], forms: [.of(.value(.duration(Bounds.durationFromZero)))],

@@ -183,18 +183,33 @@ struct RetryEvidence: Sendable {
             || amzAttempt(octets: octets, gathered: gathered) > 1
     }
 
+    /// Whether any line states more than this. What is no number states nothing.
     private func exceeds(_ limit: Int, slot: Int, octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Bool {
-        guard let line = gathered.next(of: slot) else { return false }
-        return octets.decimal(in: line.value) ?? 0 > limit
+        var position = 0
+        while let line = gathered.next(of: slot, from: position) {
+            if octets.decimal(in: line.value) ?? 0 > limit { return true }
+            position = line.next
+        }
+        return false
     }
 
-    /// The attempt that `amz-sdk-request` states, e.g. `ttl=20260101T000000Z; attempt=2; max=3`; 0 if it states none.
+    /// The highest attempt that `amz-sdk-request` states, e.g. `ttl=20260101T000000Z; attempt=2; max=3`; 0 if it states
+    /// none.
     private func amzAttempt(octets: Span<UInt8>, gathered: borrowing GatheredFields) -> Int {
-        guard let line = gathered.next(of: amzSDKRequest) else { return 0 }
-        var start = line.value.lowerBound
-        while start < line.value.upperBound {
+        var attempt = 0
+        var position = 0
+        while let line = gathered.next(of: amzSDKRequest, from: position) {
+            attempt = max(attempt, amzAttempt(octets: octets, in: line.value))
+            position = line.next
+        }
+        return attempt
+    }
+
+    private func amzAttempt(octets: Span<UInt8>, in value: Range<Int>) -> Int {
+        var start = value.lowerBound
+        while start < value.upperBound {
             var end = start
-            while end < line.value.upperBound, octets[end] != 0x3B { end += 1 }
+            while end < value.upperBound, octets[end] != 0x3B { end += 1 }
             let parameter = octets.trimmed(start..<end)
             let valueStart = parameter.lowerBound + Self.attempt.count
             if parameter.upperBound > valueStart, octets.equals(Self.attempt, at: parameter.lowerBound..<valueStart) {

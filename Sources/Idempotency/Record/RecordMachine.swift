@@ -30,6 +30,8 @@ package struct RecordMachine: Sendable, Equatable {
     package private(set) var state = State.absent
     package private(set) var kind = Claim.Kind.token
     package private(set) var isDelivered = false
+    /// The answer, if there is or will be one, is known not to have reached its client. Never with `isDelivered`.
+    package private(set) var isUndelivered = false
     /// Meaningless while absent, like the fields below.
     package private(set) var fingerprint = Fingerprint(words: (0, 0, 0, 0))
     /// Of the claim that is open, or whose outcome stands.
@@ -45,6 +47,7 @@ package struct RecordMachine: Sendable, Equatable {
         var state: State
         var epoch: UInt64
         var isDelivered: Bool
+        var isUndelivered: Bool
         var expiresAtMilliseconds: UInt64
     }
 
@@ -55,7 +58,7 @@ package struct RecordMachine: Sendable, Equatable {
     package init(
         restoring state: State, kind: Claim.Kind, fingerprint: Fingerprint, epoch: UInt64,
         expiresAtMilliseconds: UInt64,
-        isDelivered: Bool
+        isDelivered: Bool, isUndelivered: Bool = false
     ) {
         self.state = state
         self.kind = kind
@@ -63,6 +66,7 @@ package struct RecordMachine: Sendable, Equatable {
         self.epoch = epoch
         self.expiresAtMilliseconds = expiresAtMilliseconds
         self.isDelivered = isDelivered
+        self.isUndelivered = isUndelivered
     }
 
     package var recordState: RecordState? {
@@ -148,6 +152,7 @@ package struct RecordMachine: Sendable, Equatable {
         state = superseded.state
         self.epoch = superseded.epoch
         isDelivered = superseded.isDelivered
+        isUndelivered = superseded.isUndelivered
         expiresAtMilliseconds = superseded.expiresAtMilliseconds
         self.superseded = nil
         return waiters
@@ -202,6 +207,10 @@ package struct RecordMachine: Sendable, Equatable {
         case .unknown(let cause):
             // What is unknown already stays so for its first cause.
             if state == .inFlight { state = .unknown(cause) }
+            switch cause {
+            case .timedOut, .broken, .ownerDied: isUndelivered = true
+            case .status, .notStored: break
+            }
         case .released:
             guard let next = waiters.first else {
                 forget()
@@ -236,7 +245,16 @@ package struct RecordMachine: Sendable, Equatable {
     package mutating func delivered(epoch: UInt64) -> Bool {
         guard self.epoch == epoch, state == .completed || state == .tombstone, !isDelivered else { return false }
         isDelivered = true
+        isUndelivered = false
         return true
+    }
+
+    /// The answer of this epoch is known not to have reached its client, whether or not it is here. True if a record
+    /// that stands must say so.
+    package mutating func undelivered(epoch: UInt64) -> Bool {
+        guard self.epoch == epoch, state != .absent, !isDelivered, !isUndelivered else { return false }
+        isUndelivered = true
+        return state != .inFlight
     }
 
     // MARK: Waiters, time, operator
@@ -292,7 +310,9 @@ package struct RecordMachine: Sendable, Equatable {
     // MARK: Helpers
 
     private var snapshot: Superseded {
-        Superseded(state: state, epoch: epoch, isDelivered: isDelivered, expiresAtMilliseconds: expiresAtMilliseconds)
+        Superseded(
+            state: state, epoch: epoch, isDelivered: isDelivered, isUndelivered: isUndelivered,
+            expiresAtMilliseconds: expiresAtMilliseconds)
     }
 
     private mutating func open(epoch: UInt64, expiresAtMilliseconds: UInt64) {
@@ -300,6 +320,7 @@ package struct RecordMachine: Sendable, Equatable {
         self.epoch = epoch
         self.expiresAtMilliseconds = expiresAtMilliseconds
         isDelivered = false
+        isUndelivered = false
     }
 
     private mutating func forget() {

@@ -168,6 +168,9 @@ package enum StoreRequest: Sendable {
     case leave(RecordKey, ReplyAddress)
     /// The answer was completely delivered to its client. Not answered.
     case delivered(ClaimReference)
+    /// The answer is known not to have reached its client whole: it had left, or the connection ended before its last
+    /// octet was acknowledged. Taken at any time after the claim. Not answered.
+    case undelivered(ClaimReference)
     /// For an operator: answered by `.listed`.
     case list(RecordFilter, ReplyAddress)
     /// For an operator: answered by `.resolved`.
@@ -257,6 +260,8 @@ package struct RecordSummary: Sendable, Equatable {
     package var settledAtMilliseconds: UInt64 = 0
     package var settlement: Settlement?
     package var isDelivered: Bool
+    /// Known not to have reached its client whole. Of most answers neither is known.
+    package var isUndelivered = false
     package var waiters: Int
 
     package init(

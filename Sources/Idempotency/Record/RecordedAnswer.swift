@@ -23,6 +23,9 @@ package struct RecordedAnswer: Sendable, Equatable {
     /// Octets of the body that stand in the store, before those in `body`: appended while the attempt ran, and read
     /// back in slices (`StoreRequest.appendBody`, `.readBody`).
     package var storedBodyBytes: UInt64
+    /// Told by the store as it hands the answer out, and no part of what it keeps: the answer is known not to have
+    /// reached its client.
+    package var isKnownLost = false
 
     package init(
         status: UInt16, framing: Framing, fieldLines: [UInt8], body: [UInt8], trailerLines: [UInt8] = [],
@@ -34,6 +37,13 @@ package struct RecordedAnswer: Sendable, Equatable {
         self.body = body
         self.trailerLines = trailerLines
         self.storedBodyBytes = storedBodyBytes
+    }
+
+    /// The same answer; what the store tells beside it is no part of it.
+    package static func == (left: RecordedAnswer, right: RecordedAnswer) -> Bool {
+        left.status == right.status && left.framing == right.framing && left.fieldLines == right.fieldLines
+            && left.body == right.body && left.trailerLines == right.trailerLines
+            && left.storedBodyBytes == right.storedBodyBytes
     }
 
     /// Octets of the whole body.

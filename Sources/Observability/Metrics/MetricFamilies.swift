@@ -25,7 +25,7 @@ package enum MetricFamilies {
         case .idempotencyRequests, .idempotencyRecords, .idempotencyWaiters, .idempotencyRecordSize,
             .idempotencyExpired,
             .idempotencyNotRecorded, .idempotencyProbes, .idempotencyBackgroundProbes, .webhookDeliveries,
-            .idempotencyKeyChurn, .accessTokens, .accessTokenKeyReloads:
+            .idempotencyKeyChurn, .accessTokens, .accessTokenKeyReloads, .idempotencyRescued:
             idempotency(family)
         case .observedRequests, .observationsDropped, .observedForgotten: observation(family)
         case .storeUp, .storeOperations, .storeOperationDuration, .storeUsedBytes, .storeLimitBytes, .storeFreeBytes,
@@ -163,6 +163,10 @@ package enum MetricFamilies {
             counter(
                 "oncegate_access_token_key_reloads_total", [.literal("result")],
                 "Times the keys of token issuers were read again; after a failure the ones before stay.", .callback)
+        case .idempotencyRescued:
+            counter(
+                "oncegate_idempotency_rescued_total", [.route],
+                "Answers that were lost on their way to a client, and that a repeat then got whole.")
         default:
             counter("oncegate_idempotency_not_recorded_total", [.literal("reason")], "Answers that were not recorded.")
         }

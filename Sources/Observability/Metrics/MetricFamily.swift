@@ -38,6 +38,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case idempotencyKeyChurn
     case accessTokens
     case accessTokenKeyReloads
+    case idempotencyRescued
     case storeUp
     case storeOperations
     case storeOperationDuration

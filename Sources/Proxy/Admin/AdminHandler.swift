@@ -262,7 +262,7 @@ enum JSONText {
             members.append("\"settled_at_ms\":\(record.settledAtMilliseconds)")
             members.append("\"settled_by\":\"\(settlement.name)\"")
         }
-        if record.isDelivered { members.append("\"delivered\":true") }
+        if record.isDelivered || record.isUndelivered { members.append("\"delivered\":\(record.isDelivered)") }
         if record.state == .inFlight { members.append("\"waiters\":\(record.waiters)") }
         return "{\(members.joined(separator: ","))}"
     }

@@ -1,4 +1,5 @@
 import HTTP
+import Idempotency
 import Transport
 
 /// The client's side of an exchange.
@@ -99,11 +100,20 @@ extension Downstream {
         }
     }
 
-    /// Tells the watch when the answer, which is queued, can be looked for at the client.
-    func watchDelivery(_ note: @escaping (DownstreamConnection) -> Void) {
+    /// Tells the watch when the answer, which is queued, can be looked for at the client. `claim` is its record; nil where
+    /// it has none.
+    func watchDelivery(of claim: ClaimReference?, _ note: @escaping (DownstreamConnection) -> Void) {
         switch self {
         case .connection(let connection): note(connection)
-        case .stream(let stream): stream.watchDelivery(note)
+        case .stream(let stream): stream.watchDelivery(of: claim, note)
+        }
+    }
+
+    /// The answer of this record is completely queued. If it is found not to arrive, the store is told.
+    func noteSent(_ claim: ClaimReference) {
+        switch self {
+        case .connection(let connection): connection.noteSent(claim)
+        case .stream(let stream): stream.noteSent(claim)
         }
     }
 }

@@ -56,6 +56,8 @@ final class DownstreamConnection: StreamChannel {
         super.init(worker: context.worker)
     }
 
+    @exclusivity(unchecked) private var sentAnswers = SentAnswers()
+
     /// What the client's address is in fields and logs, without its port.
     var peerText: [UInt8] = []
     var peerIsTrusted = false
@@ -268,6 +270,14 @@ final class DownstreamConnection: StreamChannel {
     }
 
     // MARK: The answer's end
+
+    /// The answer of this record is completely queued.
+    func noteSent(_ claim: ClaimReference) {
+        sentAnswers.note(claim, endsAt: payloadOctetsGiven, written: payloadOctetsWritten)
+    }
+
+    /// The answers that did not arrive, at the connection's end.
+    func takeLostAnswers() -> [ClaimReference] { sentAnswers.takeLost { isLost(upTo: $0) } }
 
     /// The answer to the current request is completely queued.
     func answerEnded() {

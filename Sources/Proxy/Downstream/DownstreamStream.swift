@@ -1,4 +1,5 @@
 import HTTP
+import Idempotency
 import Transport
 
 /// One request of an HTTP/2 connection and its answer.
@@ -32,6 +33,8 @@ final class DownstreamStream {
     private var droppedBytes = 0
     private var isDiscardedBySession = false
     private var deliveryNote: ((DownstreamConnection) -> Void)?
+    /// The record whose answer is completely queued, and not in frames yet.
+    private var sentClaim: ClaimReference?
 
     /// When `deadlinePassed` is called.
     var deadline = Instant.never {
@@ -143,6 +146,8 @@ final class DownstreamStream {
         request = .discarded
         deadline = .never
         deliveryNote = nil
+        if let sentClaim { context.submit(.undelivered(sentClaim)) }
+        sentClaim = nil
         exchange?.clientLeft()
     }
 
@@ -213,8 +218,13 @@ final class DownstreamStream {
 
     /// Everything of both sides is in frames.
     func closed() {
-        deliveryNote?(connection)
-        deliveryNote = nil
+        if let note = deliveryNote {
+            deliveryNote = nil
+            note(connection)
+        } else if let sentClaim {
+            connection.noteSent(sentClaim)
+        }
+        sentClaim = nil
         clientLeft()
     }
 
@@ -231,8 +241,14 @@ final class DownstreamStream {
     }
 
     /// The answer is queued; whether it arrives is known after its last frame is sent.
-    func watchDelivery(_ note: @escaping (DownstreamConnection) -> Void) {
+    func watchDelivery(of claim: ClaimReference?, _ note: @escaping (DownstreamConnection) -> Void) {
+        sentClaim = claim
         deliveryNote = note
+    }
+
+    /// The same without a watch: only its loss is noted.
+    func noteSent(_ claim: ClaimReference) {
+        sentClaim = claim
     }
 
     // MARK: Time

@@ -2,26 +2,32 @@ import Idempotency
 import Transport
 
 /// Answers whose delivery is not known yet, over all workers: the repeat of a request may come to another worker than
-/// the answer went out on, and must find out at once. Only routes with `replay undelivered` ask.
+/// the answer went out on, and must find out at once. Only routes with `replay undelivered` ask, and replays of answers
+/// that were lost before.
 final class PendingDeliveries: Sendable {
     private struct Pending {
         let claim: ClaimReference
         let delivery: Delivery
+        /// The answer was lost before; the label of its route.
+        let rescuedRoute: Int?
     }
 
     /// An entry stands here only while its descriptor is open: `remove` comes before the close.
     private let pending = Locked<[RecordKey: Pending]>([:])
 
-    func add(_ claim: ClaimReference, _ delivery: Delivery) {
-        pending.withLock { $0[claim.key] = Pending(claim: claim, delivery: delivery) }
+    func add(_ claim: ClaimReference, _ delivery: Delivery, rescuedRoute: Int?) {
+        pending.withLock {
+            $0[claim.key] = Pending(claim: claim, delivery: delivery, rescuedRoute: rescuedRoute)
+        }
     }
 
-    /// The claim whose answer has arrived by now; nil when there is none, or it has not.
-    func takeDelivered(_ key: RecordKey) -> ClaimReference? {
+    /// The claim whose answer has arrived by now, and the route if it was lost before; nil when there is none, or it
+    /// has not.
+    func takeDelivered(_ key: RecordKey) -> (claim: ClaimReference, rescuedRoute: Int?)? {
         pending.withLock { pending in
             guard let entry = pending[key], entry.delivery.isComplete else { return nil }
             pending[key] = nil
-            return entry.claim
+            return (entry.claim, entry.rescuedRoute)
         }
     }
 
@@ -30,9 +36,12 @@ final class PendingDeliveries: Sendable {
         pending.withLock { $0[claim.key]?.claim == claim }
     }
 
-    func remove(_ claim: ClaimReference) {
+    /// True if its delivery was still awaited.
+    func remove(_ claim: ClaimReference) -> Bool {
         pending.withLock { pending in
-            if pending[claim.key]?.claim == claim { pending[claim.key] = nil }
+            guard pending[claim.key]?.claim == claim else { return false }
+            pending[claim.key] = nil
+            return true
         }
     }
 }
@@ -57,20 +66,22 @@ final class DeliveryWatch {
     }
 
     /// The answer is queued; its delivery is looked at from the end of this batch on.
-    func watch(_ connection: DownstreamConnection, _ claim: ClaimReference) {
+    func watch(_ connection: DownstreamConnection, _ claim: ClaimReference, rescuedRoute: Int?) {
         if !connection.peerAddress.isIP {
             // A UNIX socket tells only what it holds, not how much it has passed on: all must be in it first.
             connection.flush()
-            guard connection.queuedOutputBytes == 0 else { return }
+            guard connection.queuedOutputBytes == 0 else { return connection.noteSent(claim) }
         }
-        pending.add(claim, Delivery(of: connection))
+        pending.add(claim, Delivery(of: connection), rescuedRoute: rescuedRoute)
         watched.append(Watched(connection: connection, claim: claim))
         wakeUp()
     }
 
     /// Tells the store of a delivery before it is asked about the same key.
     func settle(_ key: RecordKey) {
-        if let claim = pending.takeDelivered(key) { context.submit(.delivered(claim)) }
+        guard let delivered = pending.takeDelivered(key) else { return }
+        context.submit(.delivered(delivered.claim))
+        if let route = delivered.rescuedRoute { context.telemetry.answerRescued(route) }
     }
 
     func check() {
@@ -92,11 +103,12 @@ final class DeliveryWatch {
 
     /// The last look, while the descriptor is still open; what is not acknowledged by now counts as not delivered.
     func connectionCloses(_ connection: DownstreamConnection) {
+        for claim in connection.takeLostAnswers() { context.submit(.undelivered(claim)) }
         guard !watched.isEmpty else { return }
         watched.removeAll { entry in
             guard entry.connection === connection else { return false }
             settle(entry.claim.key)
-            pending.remove(entry.claim)
+            if pending.remove(entry.claim) { context.submit(.undelivered(entry.claim)) }
             return true
         }
     }

@@ -22,9 +22,11 @@ extension Exchange {
             run { $0.outcomeStored(storing) }
         case .claimed(let claim):
             self.claim = claim
+            if downstream == nil { context.submit(.undelivered(claim)) }
             run { $0.claimAnswered(result) }
-        case .recorded(_, let epoch):
+        case .recorded(let answer, let epoch):
             if let key = identity?.key { replayed = ClaimReference(key: key, epoch: epoch) }
+            rescuesAnswer = answer.isKnownLost
             run { $0.claimAnswered(result) }
         case .joined, .inFlight, .tooManyWaiters, .notKept, .unknown, .mismatch, .tooLate, .refused:
             run { $0.claimAnswered(result) }
@@ -160,10 +162,13 @@ extension Exchange {
         return true
     }
 
-    /// `replay undelivered` needs to know whether the client got every octet.
+    /// `replay undelivered` needs to know whether the client got every octet, and so does who gets an answer that was
+    /// lost before. Elsewhere it costs too much; only that an answer did not arrive is noted.
     func noteDelivery(_ downstream: Downstream) {
-        guard let claim = claim ?? replayed, route?.tracksDelivery == true else { return }
+        guard let claim = claim ?? replayed, let route else { return }
+        guard route.tracksDelivery || rescuesAnswer else { return downstream.noteSent(claim) }
         let deliveries: DeliveryWatch = context.deliveries
-        downstream.watchDelivery { deliveries.watch($0, claim) }
+        let rescuedRoute = rescuesAnswer ? route.label : nil
+        downstream.watchDelivery(of: claim) { deliveries.watch($0, claim, rescuedRoute: rescuedRoute) }
     }
 }

@@ -7,6 +7,9 @@ import Transport
 /// while a piece is written, and from there to the service as fast as it takes them. No exchange holds more of one in
 /// memory than a piece or two; the worker never waits for the disk.
 extension Exchange {
+    /// What one read of the client's connection may bring beyond the threshold.
+    private static let readBytes = 64 << 10
+
     private struct Written: Sendable {
         let file: SpoolFile
         let piece: SpoolFile.Piece
@@ -25,6 +28,7 @@ extension Exchange {
             return failBody(.overloaded, "The room for large request bodies is used up.")
         }
         body.memory = []
+        if !hasRequestEnded { body.memory.reserveCapacity(context.limits.spoolThresholdBytes + Exchange.readBytes) }
         let (number, offset) = spooled.beginPiece(octets.count)
         let directory = spool.directory
         let known = spooled.file

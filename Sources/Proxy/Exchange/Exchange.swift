@@ -55,6 +55,8 @@ final class Exchange {
     var claim: ClaimReference?
     /// The record that is replayed here.
     var replayed: ClaimReference?
+    /// What is replayed is known to have been lost on its way to a client before.
+    var rescuesAnswer = false
     /// Set while a record is sent whose body stands in the store.
     @exclusivity(unchecked) var slicedReplay: SlicedReplay?
     var waitDeadline = Instant.never
@@ -187,8 +189,10 @@ final class Exchange {
         if isTunnel {
             tunnelEnded(byUpstream: false)
         } else if slicedReplay != nil {
+            if let replayed { context.submit(.undelivered(replayed)) }
             finish()
         } else if attempt != nil {
+            if let claim { context.submit(.undelivered(claim)) }
             // The service may be paused for a client that did not read; nobody else would let it go on.
             if hasAnswerHead { resumeAnswer() }
             if holdsUnsentClaim {
@@ -224,6 +228,7 @@ final class Exchange {
         attempt = nil
         claim = nil
         replayed = nil
+        rescuesAnswer = false
         slicedReplay = nil
         observed = nil
         waitDeadline = .never

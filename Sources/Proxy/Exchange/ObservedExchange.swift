@@ -114,7 +114,7 @@ final class ObservedExchange {
         let delivery = ObservedDelivery(context: context)
         self.delivery = delivery
         let deliveries: ObservedDeliveries = context.observedDeliveries
-        downstream.watchDelivery { deliveries.watch($0, delivery) }
+        downstream.watchDelivery(of: nil) { deliveries.watch($0, delivery) }
     }
 
     func attemptFailed(_ failure: Attempt.Failure) {

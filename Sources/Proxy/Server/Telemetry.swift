@@ -162,6 +162,11 @@ final class Telemetry {
         shard.add(.idempotencyNotRecorded, shard.literal(reason))
     }
 
+    /// A repeat got an answer whole that was lost on its way to a client before.
+    func answerRescued(_ route: Int) {
+        shard.add(.idempotencyRescued, .index(route))
+    }
+
     func recorded(bytes: Int) {
         shard.observe(recordSize, UInt64(bytes))
     }

@@ -14,7 +14,7 @@ extension RecordRow {
         return RecordMachine(
             restoring: machineState, kind: kind, fingerprint: fingerprint, epoch: id,
             expiresAtMilliseconds: expiresAtMilliseconds,
-            isDelivered: isDelivered)
+            isDelivered: isDelivered, isUndelivered: isUndelivered)
     }
 
     /// Takes over what the machine decided; the id, the key and the times stay.
@@ -29,6 +29,7 @@ extension RecordRow {
         }
         state = recordState
         isDelivered = machine.isDelivered
+        isUndelivered = machine.isUndelivered
         if case .unknown(let why) = machine.state {
             becomeUnknown(why, nowMilliseconds: now)
         } else {

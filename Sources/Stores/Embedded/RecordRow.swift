@@ -8,7 +8,8 @@ package import Idempotency
 ///      1     1  state
 ///      2     1  kind
 ///      3     1  unknown cause, 0 = none
-///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces, 8 = a history
+///      4     1  flags: 1 = delivered, 2 = durability .process, 4 = octets of the body stand in pieces, 8 = a history,
+///               16 = known not to be delivered
 ///      5     1  octets of the route's name
 ///      6     2  status of the answer, 0 = none
 ///      8    32  key
@@ -40,6 +41,7 @@ package struct RecordRow: Sendable, Equatable {
     package var kind: Claim.Kind
     package var cause: UnknownCause?
     package var isDelivered = false
+    package var isUndelivered = false
     package var durability: Durability
     package var status: UInt16 = 0
     package var owner: UInt64
@@ -81,6 +83,7 @@ package struct RecordRow: Sendable, Equatable {
             summary.settledAtMilliseconds = history.settledAtMilliseconds
             summary.settlement = history.settlement
         }
+        summary.isUndelivered = isUndelivered
         return summary
     }
 }
@@ -103,7 +106,7 @@ extension RecordRow {
         }
         let flags: UInt8 =
             (isDelivered ? 1 : 0) | (durability == .process ? 2 : 0) | (hasStoredBody ? 4 : 0)
-            | (history == nil ? 0 : Self.historyFlag)
+            | (history == nil ? 0 : Self.historyFlag) | (isUndelivered ? Self.undeliveredFlag : 0)
         let sealed: UInt32 = (isAnswerSealed ? 1 : 0) | (isBodySealed ? 2 : 0)
         target.storeBytes(of: 1, toByteOffset: 0, as: UInt8.self)
         target.storeBytes(of: state.rawValue, toByteOffset: 1, as: UInt8.self)
@@ -127,6 +130,7 @@ extension RecordRow {
     }
 
     private static let historyFlag: UInt8 = 8
+    private static let undeliveredFlag: UInt8 = 16
 
     private static func store(_ history: History, at target: UnsafeMutableRawPointer) {
         target.storeBytes(of: history.unknownAtMilliseconds.littleEndian, as: UInt64.self)
@@ -182,7 +186,8 @@ extension RecordRow {
         guard (cause != nil) == (state == .unknown) else { return nil }
         self.init(
             id: id, key: Self.digest(octets, at: 8), fingerprint: Self.digest(octets, at: 40), state: state, kind: kind,
-            cause: cause, isDelivered: octets[4] & 1 != 0, durability: octets[4] & 2 != 0 ? .process : .power,
+            cause: cause, isDelivered: octets[4] & 1 != 0, isUndelivered: octets[4] & Self.undeliveredFlag != 0,
+            durability: octets[4] & 2 != 0 ? .process : .power,
             status: UInt16(littleEndian: octets.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
             owner: Self.word(octets, at: 72), claimedAtMilliseconds: Self.word(octets, at: 80),
             expiresAtMilliseconds: Self.word(octets, at: 88), bodyBytes: Self.word(octets, at: 96),
@@ -235,7 +240,9 @@ extension RecordRow {
         target.copyMemory(from: octets.baseAddress!, byteCount: start)
         target.storeBytes(of: RecordState.unknown.rawValue, toByteOffset: 1, as: UInt8.self)
         target.storeBytes(of: cause.rawValue, toByteOffset: 3, as: UInt8.self)
-        target.storeBytes(of: octets[4] | historyFlag, toByteOffset: 4, as: UInt8.self)
+        // Who was to get the answer had its connection with the process that is gone.
+        let flags = octets[4] | historyFlag | (cause == .ownerDied ? undeliveredFlag : 0)
+        target.storeBytes(of: flags, toByteOffset: 4, as: UInt8.self)
         store(History(unknownAtMilliseconds: now, cause: cause), at: target + start)
         let seal = octets.count - 8 - rest
         let end = start + historyBytes

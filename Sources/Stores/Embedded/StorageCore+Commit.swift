@@ -173,7 +173,7 @@ extension StorageCore {
         switch outcome {
         case .answered(let answer):
             figures.replays &+= 1
-            outbox.add(waiter, .recorded(answer, epoch: row.id))
+            outbox.add(waiter, .recorded(answer.handedOut(of: row), epoch: row.id))
         case .notKept(let tombstone):
             outbox.add(waiter, .notKept(tombstone))
         case .unknown(let cause):

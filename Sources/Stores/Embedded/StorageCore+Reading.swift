@@ -55,7 +55,7 @@ extension StorageCore {
     func replay(_ row: RecordRow, _ address: ReplyAddress) {
         if let answer = cache.answer(of: row.key, epoch: row.id) {
             figures.replays &+= 1
-            return outbox.add(address, .recorded(answer, epoch: row.id))
+            return outbox.add(address, .recorded(answer.handedOut(of: row), epoch: row.id))
         }
         switch readAnswer(of: row) {
         case .octets(let octets): replay(row, octets, address)
@@ -70,7 +70,7 @@ extension StorageCore {
             case (.completed, .answered(let answer)):
                 figures.replays &+= 1
                 cache.insert(RecordCache.Entry(row: row, answer: answer))
-                outbox.add(address, .recorded(answer, epoch: row.id))
+                outbox.add(address, .recorded(answer.handedOut(of: row), epoch: row.id))
             case (.tombstone, .notKept(let tombstone)):
                 outbox.add(address, .notKept(tombstone))
             default:
@@ -125,5 +125,15 @@ extension StorageCore {
         missingKeys = []
         // What a key that is gone had sealed is not read from memory either.
         cache.removeAll()
+    }
+}
+
+extension RecordedAnswer {
+    /// With what the row knows of its delivery.
+    func handedOut(of row: RecordRow) -> RecordedAnswer {
+        guard row.isUndelivered else { return self }
+        var answer = self
+        answer.isKnownLost = true
+        return answer
     }
 }

@@ -96,6 +96,7 @@ final class StorageCore {
                 handleRead(reference, from: offset, countMax: countMax, address)
             case .leave(let key, let address): handleLeave(key, address)
             case .delivered(let reference): handleDelivered(reference)
+            case .undelivered(let reference): handleUndelivered(reference)
             case .list(let filter, let address): handleList(filter, address)
             case .resolve(let key, let resolution, let address): handleResolve(key, resolution, address)
             }
@@ -385,6 +386,21 @@ final class StorageCore {
         guard engine != nil, open[reference.key] == nil, let row = standingRow(reference.key) else { return }
         var machine = row.machine
         guard machine.delivered(epoch: reference.epoch) else { return }
+        var amended = row
+        amended.take(machine, nowMilliseconds: now)
+        amend(from: row, to: amended, reply: .none)
+    }
+
+    private func handleUndelivered(_ reference: ClaimReference) {
+        if isChanging(reference.key) { commitChanges() }
+        guard open[reference.key] == nil else {
+            // Its row says so when the outcome is stored.
+            _ = open[reference.key]?.machine.undelivered(epoch: reference.epoch)
+            return
+        }
+        guard engine != nil, let row = standingRow(reference.key) else { return }
+        var machine = row.machine
+        guard machine.undelivered(epoch: reference.epoch) else { return }
         var amended = row
         amended.take(machine, nowMilliseconds: now)
         amend(from: row, to: amended, reply: .none)

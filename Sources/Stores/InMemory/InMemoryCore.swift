@@ -14,6 +14,12 @@ final class InMemoryCore {
             self.summary = summary
         }
 
+        /// Takes over what the machine knows of the answer's delivery.
+        func noteDelivery() {
+            summary.isDelivered = machine.isDelivered
+            summary.isUndelivered = machine.isUndelivered
+        }
+
         /// Whether the claim of this epoch is open, or its outcome unknown.
         func takesOutcome(_ reference: ClaimReference) -> Bool {
             guard machine.epoch == reference.epoch else { return false }
@@ -67,7 +73,10 @@ final class InMemoryCore {
                 _ = records[key]?.machine.leave(address)
             case .delivered(let reference):
                 guard let record = records[reference.key] else { continue }
-                if record.machine.delivered(epoch: reference.epoch) { record.summary.isDelivered = true }
+                if record.machine.delivered(epoch: reference.epoch) { record.noteDelivery() }
+            case .undelivered(let reference):
+                guard let record = records[reference.key] else { continue }
+                if record.machine.undelivered(epoch: reference.epoch) { record.noteDelivery() }
             case .list(let filter, let address):
                 outbox.add(address, .listed(list(filter)))
             case .resolve(let key, let resolution, let address):
@@ -166,7 +175,9 @@ final class InMemoryCore {
         switch outcome {
         case .answered(let answer):
             figures.replays += 1
-            outbox.add(address, .recorded(answer, epoch: record.summary.epoch))
+            var handedOut = answer
+            handedOut.isKnownLost = record.summary.isUndelivered
+            outbox.add(address, .recorded(handedOut, epoch: record.summary.epoch))
         case .notKept(let tombstone):
             outbox.add(address, .notKept(tombstone))
         }
@@ -272,7 +283,7 @@ final class InMemoryCore {
         count(record.summary.state, -1)
         count(state, 1)
         record.summary.state = state
-        record.summary.isDelivered = record.machine.isDelivered
+        record.noteDelivery()
         if case .unknown(let cause) = record.machine.state, record.summary.unknownCause == nil {
             record.summary.unknownCause = cause
             record.summary.unknownAtMilliseconds = now

@@ -28,3 +28,18 @@ package struct Delivery: Sendable {
     /// Whether it is this descriptor's.
     package func concerns(_ channel: StreamChannel) -> Bool { channel.descriptor == descriptor }
 }
+
+extension StreamChannel {
+    /// Whether what was written up to this count of `payloadOctetsGiven` has not reached the peer whole, as far as is
+    /// known: it never left, or is not acknowledged. Asked at the connection's end, while the descriptor is open.
+    package final func isLost(upTo octets: UInt64) -> Bool {
+        if payloadOctetsWritten < octets { return true }
+        guard peerAddress.isIP else { return false }
+        let acknowledged = cl_acknowledged(descriptor)
+        guard acknowledged >= 0 else { return false }
+        guard let tls else { return UInt64(acknowledged) < octets }
+        // Where in what was encrypted an earlier answer ended is not known.
+        guard payloadOctetsWritten == octets else { return false }
+        return !tls.backlog.isEmpty || UInt64(acknowledged) < octetsWritten
+    }
+}

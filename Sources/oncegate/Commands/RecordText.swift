@@ -13,7 +13,8 @@ struct RecordLine: Equatable {
     var status: UInt64?
     var bodyBytes: UInt64?
     var cause: String?
-    var isDelivered = false
+    /// Whether the answer reached its client; nil = not tracked, or not known yet.
+    var isDelivered: Bool?
     var waiters: UInt64 = 0
     /// What happened to an outcome that is unknown or was, in order; times since the UNIX epoch.
     var timeline: [(atMilliseconds: UInt64, text: String)] = []
@@ -36,7 +37,7 @@ struct RecordLine: Equatable {
         status = members["status"]?.integer
         bodyBytes = members["body_bytes"]?.integer
         cause = members["cause"]?.string
-        isDelivered = members["delivered"] == .bool(true)
+        if case .bool(let value)? = members["delivered"] { isDelivered = value }
         waiters = members["waiters"]?.integer ?? 0
         timeline = RecordLine.timeline(members)
     }
@@ -61,12 +62,15 @@ struct RecordLine: Equatable {
 }
 
 extension RecordLine {
-    private static let header = ["KEY", "STATE", "ROUTE", "KIND", "AGE", "EXPIRES IN", "STATUS", "BYTES", "CAUSE"]
+    private static let header = [
+        "KEY", "STATE", "ROUTE", "KIND", "AGE", "EXPIRES IN", "STATUS", "BYTES", "DELIVERED", "CAUSE",
+    ]
 
     private var cells: [String] {
         [
             key, state, route.isEmpty ? "-" : route, kind, DurationText.text(milliseconds: ageMilliseconds), expiryText,
-            status.map { String($0) } ?? "-", bodyBytes.map { String($0) } ?? "-", cause ?? "-",
+            status.map { String($0) } ?? "-", bodyBytes.map { String($0) } ?? "-",
+            isDelivered.map { $0 ? "yes" : "no" } ?? "-", cause ?? "-",
         ].map(RecordLine.printable)
     }
 
@@ -99,7 +103,9 @@ extension RecordLine {
         if let status { members.append(("status", String(status))) }
         if let bodyBytes { members.append(("bytes", String(bodyBytes))) }
         if let cause { members.append(("cause", cause)) }
-        if isDelivered { members.append(("delivered", "yes")) }
+        if state != "in_flight" {
+            members.append(("delivered", isDelivered.map { $0 ? "yes" : "no" } ?? "not tracked"))
+        }
         if waiters > 0 { members.append(("waiters", String(waiters))) }
         for (index, event) in timeline.enumerated() {
             members.append(

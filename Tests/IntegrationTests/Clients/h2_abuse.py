@@ -63,12 +63,13 @@ def rapid_reset_keyed(target, count):
 def provoked(target, count, make, fields=None, end=True):
     """Requests that make the server reset the stream."""
     wire = Wire(target).started()
+    started = time.monotonic()
 
     def one(_):
         stream = wire.stream()
         return wire.headers(stream, fields() if fields else target.post(path=target.path), end) + make(stream)
     sent = flood(wire, one, count or 2000, 10)
-    return wire.report(sent=sent)
+    return wire.report(sent=sent, seconds=round(time.monotonic() - started, 3))
 
 
 @scenario("B3")
