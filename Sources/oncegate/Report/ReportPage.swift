@@ -151,14 +151,16 @@ enum ReportPage {
         td, th { padding: .25rem .9rem .25rem 0; text-align: right; font-variant-numeric: tabular-nums;
           border-bottom: 1px solid var(--line); }
         th[scope=row], thead th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere; }
-        .scroll, figure { overflow-x: auto; } .scroll th:first-child { min-width: 9rem; } abbr { text-decoration: none; }
+        .scroll, figure { overflow-x: auto; } .scroll th:first-child { min-width: 9rem; }
+        abbr { text-decoration: none; }
         a { color: var(--bar); }
         pre { background: var(--quiet); padding: .75rem 1rem; overflow-x: auto; border-radius: 4px; }
         code { font-family: ui-monospace, monospace; font-size: .92em; }
         dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: 0; }
         dd { margin: 0; }
         figure { margin: 1.5rem 0; } figcaption { font-weight: 600; }
-        svg { width: 100%; min-width: 38rem; height: auto; display: block; } svg text { fill: var(--text); font-size: 13px; }
+        svg { width: 100%; min-width: 38rem; height: auto; display: block; }
+        svg text { fill: var(--text); font-size: 13px; }
         svg .bar { fill: var(--bar); } svg .axis { stroke: var(--line); }
         summary { color: var(--faint); cursor: pointer; }
         footer { color: var(--faint); margin-top: 3rem; font-size: .9rem; overflow-wrap: anywhere; }
