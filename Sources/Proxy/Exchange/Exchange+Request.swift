@@ -213,7 +213,11 @@ extension Exchange {
     /// The request is whole; a large body may not be in its file yet.
     func collectedBodyEnded() {
         guard !body.isWriting else { return }
-        if body.spooled != nil, !body.memory.isEmpty { return spoolBody() }
+        if body.spooled != nil {
+            if !body.memory.isEmpty { return spoolBody() }
+            // What was reserved for more of it.
+            body.memory = []
+        }
         if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
     }
 
