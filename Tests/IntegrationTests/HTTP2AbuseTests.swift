@@ -24,8 +24,8 @@ import Testing
         var isSentAway: Bool { survives == false && (goaway.map { $0 != "NO_ERROR" } ?? false || closed == true) }
     }
 
-    /// The burst of 200, what the bucket gave back meanwhile, and what was in one turn of the proxy: the client's resets
-    /// are counted as they are read, the proxy's own as they are sent, with at most 1000 in the queue.
+    /// The burst of 200, what the bucket gave back meanwhile, and what was in one turn of the proxy: the client's
+    /// resets are counted as they are read, the proxy's own as they are sent, with at most 1000 in the queue.
     private static func resetsMax(_ finding: Finding, ofProxy: Bool = false) -> Int {
         200 + 20 * Int((finding.seconds ?? 0).rounded(.up)) + (ofProxy ? 1000 : 100)
     }
