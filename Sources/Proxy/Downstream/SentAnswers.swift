@@ -13,16 +13,19 @@ struct SentAnswers {
     /// Those before whose octets had not left when the next one came: of pipelined requests, and of HTTP/2 streams.
     private var earlier: [Sent] = []
 
-    /// Of more nothing is known.
-    private static let earlierMax = 64
+    /// Of more nothing is known. Two KiB, on connections that have needed it.
+    private static let earlierMax = 32
 
     /// - Parameter written: how much of the output has left.
     mutating func note(_ claim: ClaimReference, endsAt end: UInt64, written: UInt64) {
         if let last, last.end > written {
-            if earlier.count == SentAnswers.earlierMax { earlier.removeAll { $0.end <= written } }
+            // In the order of their ends.
+            if earlier.count == SentAnswers.earlierMax, earlier[0].end <= written {
+                earlier.removeAll { $0.end <= written }
+            }
             if earlier.count < SentAnswers.earlierMax { earlier.append(last) }
         } else if !earlier.isEmpty {
-            earlier = []
+            earlier.removeAll(keepingCapacity: true)
         }
         last = Sent(claim: claim, end: end)
     }
