@@ -162,12 +162,10 @@ package final class Identifier: Sendable {
         if verifiesTokens {
             scratch.tokenCheck = .none
             // Nobody pays for a signature whose request passes without a key.
-            if repeated == nil, !isObserving {
-                switch earlyKey(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch) {
-                case .absent where policy.onMissingKey != .hash: return .missingKey
-                case .malformed: return .malformedKey
-                case .absent, .found: break
-                }
+            if repeated == nil, !isObserving,
+                let refusal = keyRefusal(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch)
+            {
+                return refusal
             }
         }
         let caller = absorbCaller(
@@ -213,6 +211,17 @@ package final class Identifier: Sendable {
                 isAnonymous: caller == .anonymous, callerFault: caller.fault,
                 firstSentMilliseconds: repeated?.firstSentMilliseconds, bodyType: type, takesPieces: takesPieces,
                 countsBody: body.counts))
+    }
+
+    /// What is to be said of the key, whoever is calling; nil when nothing is wrong with it.
+    private func keyRefusal(
+        keyHash: borrowing SHA256, query: Span<UInt8>, octets: Span<UInt8>, scratch: inout IdentityScratch
+    ) -> EarlyIdentification? {
+        switch earlyKey(keyHash: copy keyHash, query: query, octets: octets, scratch: &scratch) {
+        case .absent where policy.onMissingKey != .hash: .missingKey
+        case .malformed: .malformedKey
+        case .absent, .found: nil
+        }
     }
 
     /// Identifies a request whose whole body is at hand (none of it was given by `append`).
