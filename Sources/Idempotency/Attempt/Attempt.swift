@@ -139,6 +139,14 @@ package struct Attempt: Sendable {
         if case .answering(_, let rule) = state { rule } else { nil }
     }
 
+    /// The request may still be sent: what comes of its body is wanted.
+    package var mayForward: Bool {
+        switch state {
+        case .claiming, .joined, .probing, .forwarding, .unprotected: true
+        case .answering, .storing, .late, .ended: false
+        }
+    }
+
     package var isEnded: Bool {
         if case .ended = state { true } else { false }
     }

@@ -17,6 +17,19 @@ struct Repeatability: Sendable {
         firstSent = try wanted.slot(of: "repeatability-first-sent")
     }
 
+    func isPresent(_ gathered: borrowing GatheredFields) -> Bool {
+        gathered.count(of: requestID) + gathered.count(of: clientID) + gathered.count(of: firstSent) > 0
+    }
+
+    /// The request's id. Nil where a client's id stands beside it: equal ids of two clients are two operations, and one
+    /// value does not tell them apart.
+    func soleToken(_ octets: Span<UInt8>, scratch: inout IdentityScratch) -> [UInt8]? {
+        guard scratch.gathered.count(of: clientID) == 0, scratch.gathered.count(of: requestID) == 1,
+            let id = scratch.gathered.next(of: requestID), Token.parse(octets.extracting(id.value), into: &scratch.token)
+        else { return nil }
+        return scratch.token
+    }
+
     /// What the fields say; nil where there are none.
     struct Request {
         /// Where the date stands.

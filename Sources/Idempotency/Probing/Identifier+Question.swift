@@ -1,5 +1,11 @@
 /// What is asked about a request.
 extension Identifier {
+    /// Whether `question` needs the request's body.
+    package var questionReadsBody: Bool {
+        guard let probe else { return false }
+        return probe.readsBody || probe.readsKey && keySources.contains { $0.isInBody }
+    }
+
     /// The probe's question about a request that was identified; nil where a value that it needs is missing, ambiguous,
     /// empty, or cannot stand in its place: to ask with less would ask about something else.
     package func question<Fields: FieldSource>(
@@ -72,6 +78,10 @@ extension Identifier {
     private func token(
         query: Span<UInt8>, octets: Span<UInt8>, body: Span<UInt8>, _ reader: inout RequestValues
     ) -> [UInt8]? {
+        if let repeatability, repeatability.isPresent(reader.scratch.gathered) {
+            // It won over the other sources when the request was identified.
+            return repeatability.soleToken(octets, scratch: &reader.scratch)
+        }
         for source in keySources {
             let lookup =
                 source.isInBody

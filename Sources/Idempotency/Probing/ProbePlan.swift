@@ -34,6 +34,8 @@ package struct ProbePlan: Sendable {
     package let attemptsMax: Int
     /// A value of the request's body is asked for.
     package let readsBody: Bool
+    /// The request's token is asked for.
+    let readsKey: Bool
 
     package init(_ probe: Probe, namespaces: [XMLNamespace]) throws(PolicyError) {
         target = try ProbeTemplate(probe.target, namespaces: namespaces)
@@ -55,6 +57,7 @@ package struct ProbePlan: Sendable {
         var templates = [target] + fields.map(\.value)
         if case .made(_, let fields, let body) = answer { templates += fields.map(\.value) + [body] }
         readsBody = templates.contains { $0.readsBody }
+        readsKey = templates.contains { $0.readsKey }
     }
 
     private static func compile(_ fields: [Probe.Field], _ namespaces: [XMLNamespace]) throws(PolicyError) -> [Field] {

@@ -54,10 +54,12 @@ extension Exchange {
             waitDeadline = .never
             downstream?.deadline = .never
             noteKeyChurn()
-            if hasRequestEnded { startForwarding() } else { askForBody() }
+            forwardWhenWhole()
         case .forwardUnprotected:
             timeline.outcome = .unprotected
-            startForwarding()
+            waitDeadline = .never
+            downstream?.deadline = .never
+            forwardWhenWhole()
         case .replay(let answer):
             if timeline.outcome != .waited, timeline.outcome != .probed { timeline.outcome = .replayed }
             replay(answer)
@@ -77,6 +79,11 @@ extension Exchange {
         case .end:
             finish()
         }
+    }
+
+    /// The request may go to the service, with its body, which a client that waits for a 100 has not sent.
+    private func forwardWhenWhole() {
+        if hasRequestEnded { collectedBodyEnded() } else { askForBody() }
     }
 
     private func store(_ claim: ClaimReference, _ kind: Attempt.OutcomeKind) {

@@ -196,7 +196,9 @@ extension Exchange {
             tunnelIdle()
             return
         }
-        let mayStillAnswer = isCovered && !hasAnswerHead && attempt != nil && !isClientDone
+        // A service that has not taken all of the request must not get the rest after its outcome is unknown.
+        let isSent = sending == .complete && upstream.queuedOctets == 0
+        let mayStillAnswer = isSent && isCovered && !hasAnswerHead && attempt != nil && !isClientDone
         if mayStillAnswer {
             // The connection stays for a late answer; it is not read until the store knows that the outcome is unknown.
             upstream.pauseReading()

@@ -55,6 +55,12 @@ extension Exchange {
         let fields = head.fields
         let query = head.query
         let identifier = route.identifier
+        guard identifier.questionReadsBody else {
+            return then(
+                identifier.question(
+                    about: identity, query: fields.octets.span.extracting(query.bounds), fields: fields, body: Span(),
+                    scratch: &context.identityScratch))
+        }
         withWholeBody { body in
             var scratch = IdentityScratch()
             return identifier.question(

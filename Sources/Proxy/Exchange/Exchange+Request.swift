@@ -186,11 +186,18 @@ extension Exchange {
 
     /// The claim is ours before the body is here: ask for it. `requestEnded` goes on.
     func askForBody() {
+        guard let downstream else {
+            // Its client has left: the body never comes.
+            run { $0.attemptFailed(.notSent(.badRequest), clientWaits: false, partSent: false) }
+            return
+        }
         sendContinue()
-        downstream?.restartBodyTimers()
+        downstream.restartBodyTimers()
     }
 
     private func collect(_ octets: Span<UInt8>) {
+        // After a refusal nothing more is collected: what came later would follow a gap.
+        if attempt?.mayForward == false { return }
         if body.count + octets.count > bodyBytesMax {
             if holdsUnsentClaim { return attemptFailed(.notSent(.contentTooLarge)) }
             return refuseTooLarge()
@@ -218,7 +225,14 @@ extension Exchange {
             // What was reserved for more of it.
             body.memory = []
         }
-        if claim != nil { startForwarding() } else if attempt == nil { identifyBody() }
+        guard let attempt else { return identifyBody() }
+        if attempt.isForwarding {
+            // Once: a body may end more than once, in its file and at its client.
+            if sending == .notStarted { startForwarding() }
+        } else if attempt.isWaiting {
+            // The end of the body has put an end to the client's deadline.
+            downstream?.deadline = waitDeadline
+        }
     }
 
     /// gRPC over HTTP/2: a message is a flag, four octets of length and its content. A unary call has one.

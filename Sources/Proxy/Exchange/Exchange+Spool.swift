@@ -33,12 +33,19 @@ extension Exchange {
         let directory = spool.directory
         let known = spooled.file
         let hashed = spooled.hashed
-        let isTaken = performBlocking {
+        let count = octets.count
+        let id = self.id
+        let context = self.context
+        let isTaken = spool.perform(on: context.worker) {
             Exchange.write(octets, number, offset, hashed, to: known, in: directory)
-        } then: { exchange, result in
-            exchange.pieceWritten(result, octets.count)
+        } then: { [unowned context] result in
+            // Until here the octets are in memory, whether their exchange is or not.
+            context.releaseBodyMemory(count)
+            context.exchange(id)?.pieceWritten(result)
         }
-        if !isTaken {
+        if isTaken {
+            reservedBytes -= count
+        } else {
             context.telemetry.limitHit("spool_queue")
             failBody(.overloaded, "Too many large request bodies wait for the disk.")
         }
@@ -73,8 +80,7 @@ extension Exchange {
         }
     }
 
-    private func pieceWritten(_ result: Result<Written, SpoolError>, _ count: Int) {
-        unreserve(count)
+    private func pieceWritten(_ result: Result<Written, SpoolError>) {
         guard let spooled = body.spooled else { return }
         switch result {
         case .success(let written):
@@ -83,8 +89,11 @@ extension Exchange {
         case .failure(let error):
             spooled.isWriting = false
             context.telemetry.spoolFailed(error)
-            if isClientDone || slicedReplay != nil { break }
-            return failBody(.spoolUnavailable, nil)
+            if !isClientDone, slicedReplay == nil { return failBody(.spoolUnavailable, nil) }
+        }
+        if isClientDone || slicedReplay != nil {
+            downstream?.resumeReading()
+            return
         }
         if hasRequestEnded { collectedBodyEnded() } else { downstream?.resumeReading() }
     }

@@ -200,7 +200,7 @@ final class Exchange {
             } else {
                 run { $0.clientLeft() }
             }
-        } else if isCovered, hasRequestEnded, body.spooled != nil {
+        } else if isCovered, hasRequestEnded, body.spooled != nil, sending == .notStarted, upstream == nil {
             // The request is whole, if not all of it on the disk: it is executed all the same.
             return
         } else {

@@ -87,6 +87,8 @@ final class WorkerContext {
         var filter = RecordFilter()
         filter.states = [.unknown]
         filter.unknownFromMilliseconds = since
+        // One more than the queue takes, so that the surplus is counted.
+        filter.countMax = limits.webhookEventsMax + 1
         ask {
             .list(filter, $0)
         } _: { [unowned self] result in
