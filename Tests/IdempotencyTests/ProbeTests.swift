@@ -135,6 +135,26 @@ import Testing
         #expect(try question(probe, body: #"{"a":"\#(String(repeating: "a", count: 9000))"}"#) == nil)
     }
 
+    @Test func theKeyOfARepeatableRequestIsItsID() throws {
+        var policy = Policy()
+        policy.onUnknown = .probe(probe(.key))
+        policy.speaksRepeatability = true
+        let identifier = try Identifier(route: "/", policy: policy)
+        func target(_ fields: [(String, String)]) -> String? {
+            var scratch = IdentityScratch()
+            let none: [UInt8] = []
+            return identifier.question(
+                about: Self.identity, query: none.span, fields: Fields(fields), body: none.span, scratch: &scratch
+            ).map { String(decoding: $0.target, as: UTF8.self) }
+        }
+        let date = ("repeatability-first-sent", "Tue, 24 Nov 2026 15:00:00 GMT")
+        let other = ("idempotency-key", "B")
+        #expect(target([("repeatability-request-id", "A"), date, other]) == "/o?r=A&x")
+        // Equal ids of two clients are two operations.
+        #expect(target([("repeatability-request-id", "A"), ("repeatability-client-id", "C"), date, other]) == nil)
+        #expect(target([other]) == "/o?r=B&x")
+    }
+
     @Test func aHashHasNoKey() throws {
         var identity = Self.identity
         identity.kind = .hash
