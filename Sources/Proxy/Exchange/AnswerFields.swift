@@ -128,8 +128,8 @@ extension Exchange {
     }
 
     private var repeatabilityResult: AnswerFields.Result? {
-        // Without a record, or with one that does not know it, nobody can say that it was executed once.
-        guard isRepeatable, timeline.outcome != .unprotected, recording.rule != .unknown else { return nil }
+        // Without a record that stands, or with one that does not know it, nobody can say that it was executed once.
+        guard isRepeatable, timeline.outcome != .unprotected, recording.rule == .record else { return nil }
         return .accepted
     }
 
