@@ -140,6 +140,25 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
+    @Test("a token is counted with the request that brought it, and not where nobody looks at it")
+    func counts() throws {
+        let issuer = try Issuer()
+        let token = try issuer.tokens(keys: ["a": "ES256"], [("a", issuer.claims("x", expiresIn: -600))])[0]
+        let pair = try Pair("scope jwt sub { key ES256 \(issuer.directory)/a.pem; } repeatability on;")
+        let malformed = [Field("Repeatability-Request-ID", "a")] + bearer(token)
+        for _ in 0..<3 {
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+            #expect(try pair.proxy.post("/", malformed).status == 400)
+        }
+        #expect(try refused(pair.proxy, "expired") == 0)
+        #expect(try pair.proxy.post(key: "K", bearer(token)).status == 401)
+        for _ in 0..<3 {
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+            #expect(try pair.proxy.post("/", malformed).status == 400)
+        }
+        #expect(try refused(pair.proxy, "expired") == 1)
+    }
+
     @Test("B16 scope jwt: no token, one in another scheme, two of them, or one without the claim: 400")
     func missing() throws {
         let issuer = try Issuer()
