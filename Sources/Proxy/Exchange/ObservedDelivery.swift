@@ -41,6 +41,7 @@ final class ObservedDeliveries {
     private unowned let worker: Worker
     private var watched: [Watched] = []
     private var isAlarmSet = false
+    private var isDue = false
 
     init(worker: Worker) {
         self.worker = worker
@@ -58,8 +59,10 @@ final class ObservedDeliveries {
         wakeUp()
     }
 
+    /// A call of the kernel for each answer on its way: made when the alarm has rung, not with every batch.
     func check() {
-        guard !watched.isEmpty else { return }
+        guard isDue, !watched.isEmpty else { return }
+        isDue = false
         watched.removeAll { entry in
             guard entry.observed.observation != nil, entry.delivery.isComplete else { return false }
             entry.observed.settle(.isDelivered)
@@ -78,12 +81,13 @@ final class ObservedDeliveries {
         }
     }
 
-    /// A timer whose only effect is that a batch ends, and `check` runs.
+    /// The batch that the alarm rings in ends with `check`.
     private func wakeUp() {
         guard !isAlarmSet else { return }
         isAlarmSet = true
         worker.schedule(at: worker.now.adding(milliseconds: Self.intervalMilliseconds)) { [unowned self] in
             self.isAlarmSet = false
+            self.isDue = true
         }
     }
 }
