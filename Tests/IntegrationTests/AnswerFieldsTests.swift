@@ -65,6 +65,30 @@ import Testing
         #expect(abs(try expiry(try pair.proxy.post("/hash")).timeIntervalSinceNow - 600) < 3)
     }
 
+    @Test("interim answers and trailers of the service speak for the proxy as little as its answers do")
+    func interimAndTrailers() throws {
+        let reserved = [
+            Field("Idempotent-Replayed", "true"), Field("Idempotency-Expires", "never"),
+            Field("Repeatability-Result", "rejected"),
+        ]
+        let pair = try Pair("idempotency_expires on; repeatability on;") { request in
+            .interim(
+                [(103, [Field("Link", "</a>")] + reserved)],
+                then: .chunked(201, [], [request.body], trailers: [Field("X-Sum", "5")] + reserved))
+        }
+        for isReplay in [false, true] {
+            let answer = try pair.proxy.post(key: "K", [Field("TE", "trailers")])
+            #expect(answer.isReplay == isReplay)
+            #expect(answer.interim.map(\.status) == (isReplay ? [] : [103]))
+            for interim in answer.interim {
+                #expect(interim["Link"] == "</a>")
+                for field in reserved { #expect(interim[field.name] == nil) }
+            }
+            #expect(answer.trailers[all: "X-Sum"] == ["5"])
+            for field in reserved { #expect(answer.trailers[all: field.name].isEmpty) }
+        }
+    }
+
     @Test("none of it is in the record: without the option a replay does not have it, and with it an old one does")
     func notRecorded() throws {
         let pair = try Pair("idempotency_expires on; expose_headers on;")

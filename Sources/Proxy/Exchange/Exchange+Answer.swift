@@ -20,6 +20,7 @@ extension Exchange {
             upstreamFailed(.malformed(error))
             return
         }
+        route?.dropMarker(&answerHead.fields)
         fieldLines.removeAll(keepingCapacity: true)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
         downstream.sendInterim(answerHead.status, fieldLines: fieldLines, version: head.version)
@@ -178,7 +179,7 @@ extension Exchange {
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)
         if var trailers {
-            if let answerFields = route?.answerFields { answerFields.dropReserved(&trailers) }
+            route?.dropMarker(&trailers)
             HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines)
         }
         if let upstream {
