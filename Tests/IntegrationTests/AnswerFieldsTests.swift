@@ -89,6 +89,27 @@ import Testing
         }
     }
 
+    @Test("what the service said while the option was off gives way to the proxy's word in replays")
+    func optionTurnedOn() throws {
+        let own = [Field("X-A", "1"), Field("idempotency-expires", "never"), Field("X-B", "2")]
+        let trailers = [Field("Idempotency-Expires", "never"), Field("X-Sum", "5")]
+        let pair = try Pair { .chunked(201, own, [$0.body], trailers: trailers) }
+        let accepts = [Field("TE", "trailers")]
+        let first = try pair.proxy.post(key: "K", accepts)
+        #expect(first.fields[all: "Idempotency-Expires"] == ["never"])
+        let path = "\(pair.proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try text.replacingOccurrences(of: "idempotency {", with: "idempotency { idempotency_expires on;")
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        let repeated = try pair.proxy.crashAndRestart().post(key: "K", accepts)
+        #expect(repeated.isReplay)
+        #expect(abs(try expiry(repeated).timeIntervalSinceNow - 86_400) < 60)
+        #expect(repeated["X-A"] == "1" && repeated["X-B"] == "2")
+        #expect(repeated.body == first.body)
+        #expect(repeated.trailers[all: "Idempotency-Expires"].isEmpty)
+        #expect(repeated.trailers[all: "X-Sum"] == ["5"])
+    }
+
     @Test("none of it is in the record: without the option a replay does not have it, and with it an old one does")
     func notRecorded() throws {
         let pair = try Pair("idempotency_expires on; expose_headers on;")
