@@ -159,6 +159,21 @@ import Testing
         #expect(try refused(pair.proxy, "expired") == 1)
     }
 
+    @Test("mode observe refuses no token, and counts what enforce would make of each")
+    func observed() throws {
+        let issuer = try Issuer()
+        let tokens = try issuer.tokens(
+            keys: ["a": "ES256"], [("a", issuer.claims("x")), ("a", issuer.claims("x", expiresIn: -600))])
+        let pair = try Pair("mode observe; scope jwt sub { key ES256 \(issuer.directory)/a.pem; }")
+        for token in tokens {
+            expectAnswer(try pair.proxy.post(key: "K", bearer(token)))
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+        }
+        #expect(try refused(pair.proxy, "verified") == 1)
+        #expect(try refused(pair.proxy, "expired") == 1)
+        #expect(try pair.proxy.metric("oncegate_access_tokens_total") == 2)
+    }
+
     @Test("B16 scope jwt: no token, one in another scheme, two of them, or one without the claim: 400")
     func missing() throws {
         let issuer = try Issuer()
