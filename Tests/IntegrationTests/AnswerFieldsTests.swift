@@ -110,6 +110,28 @@ import Testing
         #expect(repeated.trailers[all: "X-Sum"] == ["5"])
     }
 
+    @Test("Idempotency-Expires: a head that comes alone and tells a length that is too large promises nothing")
+    func expiresOfLargeLength() throws {
+        let release = Latch()
+        let pair = try Pair("idempotency_expires on; record_body_limit 1KiB;") { _ in
+            Reply { exchange in
+                try exchange.readBody()
+                try exchange.send(headOctets(201, [Field("Content-Length", "3000")]))
+                try release.wait(until: .standard)
+                try exchange.send([UInt8](repeating: 65, count: 3000))
+            }
+        }
+        let client = try pair.proxy.client()
+        try client.send(.post(key: "K"))
+        let head = try client.head()
+        #expect(head.status == 201)
+        #expect(head["Idempotency-Expires"] == nil)
+        release.open()
+        try poll("the tombstone") {
+            try pair.proxy.post(key: "K").text.contains("answer-not-kept") ? true : nil
+        }
+    }
+
     @Test("none of it is in the record: without the option a replay does not have it, and with it an old one does")
     func notRecorded() throws {
         let pair = try Pair("idempotency_expires on; expose_headers on;")
