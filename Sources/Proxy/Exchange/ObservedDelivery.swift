@@ -6,7 +6,15 @@ import Transport
 final class ObservedDelivery {
     private let context: WorkerContext
     /// Set when the exchange is over.
-    var observation: Observation?
+    var observation: Observation? {
+        didSet {
+            guard observation != nil, let flag = early else { return }
+            early = nil
+            settle(flag)
+        }
+    }
+    /// What was told before that.
+    private var early: Observation.Flags?
 
     init(context: WorkerContext) {
         self.context = context
@@ -18,7 +26,10 @@ final class ObservedDelivery {
     }
 
     func settle(_ flag: Observation.Flags) {
-        guard var observation else { return }
+        guard var observation else {
+            if early == nil { early = flag }
+            return
+        }
         self.observation = nil
         observation.flags.insert(flag)
         context.observe(observation)
