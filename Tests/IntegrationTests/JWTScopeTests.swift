@@ -282,6 +282,39 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
+    @Test("a reload that fails hides no change of the keys")
+    func failedReload() throws {
+        let issuer = try Issuer()
+        let keys = ["one": "ES256", "two": "ES256"]
+        let made = try issuer.tokens(
+            keys: keys, set: ["one"], [("one", issuer.claims("x")), ("two", issuer.claims("x"))], ids: ["one", "two"])
+        let set = "jwks \(issuer.directory)/jwks.json;"
+        let other = "route /other { upstream service; idempotency { } }"
+        let pair = try Pair(
+            "scope jwt sub { \(set) }",
+            configure: { $0.more = "\(other)\nroute /third { upstream service; idempotency { } }" })
+        expectAnswer(try pair.proxy.post(key: "K", bearer(made[0])))
+
+        let configuration = "\(pair.proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: configuration, encoding: .utf8)
+        // Another scope reads the same file, and then a later route is refused.
+        try text.replacingOccurrences(
+            of: other, with: other.replacingOccurrences(of: "{ }", with: "{ scope jwt sub { \(set) leeway 5s; } }")
+        ).replacingOccurrences(
+            of: "/third { upstream service; idempotency { }",
+            with: "/third { upstream service; idempotency { scope jwt sub { key ES256 \(issuer.directory)/none.pem; } }"
+        ).write(toFile: configuration, atomically: true, encoding: .utf8)
+        try issuer.run(["keys": keys, "set": ["two"]])
+        pair.proxy.kill(SIGHUP)
+        try poll("a reload that failed") {
+            try pair.proxy.metric("oncegate_config_reloads_total", ["result": "failure"]) ?? 0 >= 1 ? true : nil
+        }
+        try poll("the key that is gone") {
+            try pair.proxy.post(key: "K", bearer(made[0])).status == 401 ? true : nil
+        }
+        #expect(try pair.proxy.post(key: "K", bearer(made[1])).isReplay)
+    }
+
     @Test("check and the start say what is wrong with a key, and where")
     func badKeys() throws {
         let issuer = try Issuer()
