@@ -65,6 +65,73 @@ import Testing
         #expect(abs(try expiry(try pair.proxy.post("/hash")).timeIntervalSinceNow - 600) < 3)
     }
 
+    @Test("interim answers and trailers of the service speak for the proxy as little as its answers do")
+    func interimAndTrailers() throws {
+        let reserved = [
+            Field("Idempotent-Replayed", "true"), Field("Idempotency-Expires", "never"),
+            Field("Repeatability-Result", "rejected"),
+        ]
+        let pair = try Pair("idempotency_expires on; repeatability on;") { request in
+            .interim(
+                [(103, [Field("Link", "</a>")] + reserved)],
+                then: .chunked(201, [], [request.body], trailers: [Field("X-Sum", "5")] + reserved))
+        }
+        for isReplay in [false, true] {
+            let answer = try pair.proxy.post(key: "K", [Field("TE", "trailers")])
+            #expect(answer.isReplay == isReplay)
+            #expect(answer.interim.map(\.status) == (isReplay ? [] : [103]))
+            for interim in answer.interim {
+                #expect(interim["Link"] == "</a>")
+                for field in reserved { #expect(interim[field.name] == nil) }
+            }
+            #expect(answer.trailers[all: "X-Sum"] == ["5"])
+            for field in reserved { #expect(answer.trailers[all: field.name].isEmpty) }
+        }
+    }
+
+    @Test("what the service said while the option was off gives way to the proxy's word in replays")
+    func optionTurnedOn() throws {
+        let own = [Field("X-A", "1"), Field("idempotency-expires", "never"), Field("X-B", "2")]
+        let trailers = [Field("Idempotency-Expires", "never"), Field("X-Sum", "5")]
+        let pair = try Pair { .chunked(201, own, [$0.body], trailers: trailers) }
+        let accepts = [Field("TE", "trailers")]
+        let first = try pair.proxy.post(key: "K", accepts)
+        #expect(first.fields[all: "Idempotency-Expires"] == ["never"])
+        let path = "\(pair.proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try text.replacingOccurrences(of: "idempotency {", with: "idempotency { idempotency_expires on;")
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        let repeated = try pair.proxy.crashAndRestart().post(key: "K", accepts)
+        #expect(repeated.isReplay)
+        #expect(abs(try expiry(repeated).timeIntervalSinceNow - 86_400) < 60)
+        #expect(repeated["X-A"] == "1" && repeated["X-B"] == "2")
+        #expect(repeated.body == first.body)
+        #expect(repeated.trailers[all: "Idempotency-Expires"].isEmpty)
+        #expect(repeated.trailers[all: "X-Sum"] == ["5"])
+    }
+
+    @Test("Idempotency-Expires: a head that comes alone and tells a length that is too large promises nothing")
+    func expiresOfLargeLength() throws {
+        let release = Latch()
+        let pair = try Pair("idempotency_expires on; record_body_limit 1KiB;") { _ in
+            Reply { exchange in
+                try exchange.readBody()
+                try exchange.send(headOctets(201, [Field("Content-Length", "3000")]))
+                try release.wait(until: .standard)
+                try exchange.send([UInt8](repeating: 65, count: 3000))
+            }
+        }
+        let client = try pair.proxy.client()
+        try client.send(.post(key: "K"))
+        let head = try client.head()
+        #expect(head.status == 201)
+        #expect(head["Idempotency-Expires"] == nil)
+        release.open()
+        try poll("the tombstone") {
+            try pair.proxy.post(key: "K").text.contains("answer-not-kept") ? true : nil
+        }
+    }
+
     @Test("none of it is in the record: without the option a replay does not have it, and with it an old one does")
     func notRecorded() throws {
         let pair = try Pair("idempotency_expires on; expose_headers on;")

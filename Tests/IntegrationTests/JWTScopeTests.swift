@@ -140,6 +140,40 @@ import Testing
         #expect(pair.upstream.executions == 1)
     }
 
+    @Test("a token is counted with the request that brought it, and not where nobody looks at it")
+    func counts() throws {
+        let issuer = try Issuer()
+        let token = try issuer.tokens(keys: ["a": "ES256"], [("a", issuer.claims("x", expiresIn: -600))])[0]
+        let pair = try Pair("scope jwt sub { key ES256 \(issuer.directory)/a.pem; } repeatability on;")
+        let malformed = [Field("Repeatability-Request-ID", "a")] + bearer(token)
+        for _ in 0..<3 {
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+            #expect(try pair.proxy.post("/", malformed).status == 400)
+        }
+        #expect(try refused(pair.proxy, "expired") == 0)
+        #expect(try pair.proxy.post(key: "K", bearer(token)).status == 401)
+        for _ in 0..<3 {
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+            #expect(try pair.proxy.post("/", malformed).status == 400)
+        }
+        #expect(try refused(pair.proxy, "expired") == 1)
+    }
+
+    @Test("mode observe refuses no token, and counts what enforce would make of each")
+    func observed() throws {
+        let issuer = try Issuer()
+        let tokens = try issuer.tokens(
+            keys: ["a": "ES256"], [("a", issuer.claims("x")), ("a", issuer.claims("x", expiresIn: -600))])
+        let pair = try Pair("mode observe; scope jwt sub { key ES256 \(issuer.directory)/a.pem; }")
+        for token in tokens {
+            expectAnswer(try pair.proxy.post(key: "K", bearer(token)))
+            expectAnswer(try pair.proxy.send(Request("GET", "/", bearer(token))))
+        }
+        #expect(try refused(pair.proxy, "verified") == 1)
+        #expect(try refused(pair.proxy, "expired") == 1)
+        #expect(try pair.proxy.metric("oncegate_access_tokens_total") == 2)
+    }
+
     @Test("B16 scope jwt: no token, one in another scheme, two of them, or one without the claim: 400")
     func missing() throws {
         let issuer = try Issuer()
@@ -246,6 +280,39 @@ import Testing
         }
         #expect(try pair.proxy.post(key: "K", bearer(other)).isReplay)
         #expect(pair.upstream.executions == 1)
+    }
+
+    @Test("a reload that fails hides no change of the keys")
+    func failedReload() throws {
+        let issuer = try Issuer()
+        let keys = ["one": "ES256", "two": "ES256"]
+        let made = try issuer.tokens(
+            keys: keys, set: ["one"], [("one", issuer.claims("x")), ("two", issuer.claims("x"))], ids: ["one", "two"])
+        let set = "jwks \(issuer.directory)/jwks.json;"
+        let other = "route /other { upstream service; idempotency { } }"
+        let pair = try Pair(
+            "scope jwt sub { \(set) }",
+            configure: { $0.more = "\(other)\nroute /third { upstream service; idempotency { } }" })
+        expectAnswer(try pair.proxy.post(key: "K", bearer(made[0])))
+
+        let configuration = "\(pair.proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: configuration, encoding: .utf8)
+        // Another scope reads the same file, and then a later route is refused.
+        try text.replacingOccurrences(
+            of: other, with: other.replacingOccurrences(of: "{ }", with: "{ scope jwt sub { \(set) leeway 5s; } }")
+        ).replacingOccurrences(
+            of: "/third { upstream service; idempotency { }",
+            with: "/third { upstream service; idempotency { scope jwt sub { key ES256 \(issuer.directory)/none.pem; } }"
+        ).write(toFile: configuration, atomically: true, encoding: .utf8)
+        try issuer.run(["keys": keys, "set": ["two"]])
+        pair.proxy.kill(SIGHUP)
+        try poll("a reload that failed") {
+            try pair.proxy.metric("oncegate_config_reloads_total", ["result": "failure"]) ?? 0 >= 1 ? true : nil
+        }
+        try poll("the key that is gone") {
+            try pair.proxy.post(key: "K", bearer(made[0])).status == 401 ? true : nil
+        }
+        #expect(try pair.proxy.post(key: "K", bearer(made[1])).isReplay)
     }
 
     @Test("check and the start say what is wrong with a key, and where")

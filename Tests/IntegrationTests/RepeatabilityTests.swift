@@ -46,6 +46,18 @@ import Testing
         #expect(result(try pair.proxy.post()).isEmpty)
     }
 
+    @Test("an answer that is forgotten says nothing: its repeat runs", arguments: [429, 503])
+    func released(status: Int) throws {
+        let pair = try Pair(Self.on) { _ in .answer(status, body: octets("busy")) }
+        let sent = fields("6e1c", date())
+        for executions in 1...2 {
+            let response = try pair.proxy.post("/", sent)
+            #expect(response.status == status)
+            #expect(result(response).isEmpty)
+            #expect(pair.upstream.executions == executions)
+        }
+    }
+
     @Test("B73 First-Sent from before the retention: 412 and rejected, the service untouched")
     func tooOld() throws {
         let pair = try Pair("\(Self.on) retention 1h;")

@@ -130,6 +130,25 @@ import Testing
         #expect(route.configuration.contains("replay undelivered;"))
     }
 
+    @Test("an answer of which a UNIX socket does not tell whether it arrived is not taken for lost")
+    func unknownDelivery() throws {
+        let path = try TestScope.current!.newDirectory() + "/p.sock"
+        // More than the socket holds, and less than holds the service up.
+        let pair = try Pair(
+            "mode observe;", configure: { $0.listen = "listen unix:\(path);" },
+            script: { _ in .answer(200, body: [UInt8](repeating: 65, count: 256 << 10)) })
+        for requests in 1...2 {
+            let client = try RawClient(.unix(path))
+            try client.send(.post(key: "K"))
+            // Nothing of it is read before it is known what is said of it.
+            _ = try Self.waitForReport(pair.proxy, requests: requests)
+            #expect(try client.response().body.count == 256 << 10)
+        }
+        let route = try #require(try Self.json(pair.proxy).routes.first)
+        #expect(route.number("enforced", "token", "same_answer") == 1)
+        #expect(!route.configuration.contains("replay undelivered;"))
+    }
+
     @Test("the suggested block passes check in the place of the one that observed, and protects")
     func suggestion() throws {
         let blocks = [

@@ -135,6 +135,7 @@ package final class Identifier: Sendable {
         method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, hasQuery: Bool, fields: borrowing Fields,
         certificate: CallerCertificate? = nil, nowMilliseconds: UInt64 = 0, scratch: inout IdentityScratch
     ) -> EarlyIdentification {
+        scratch.forgetToken()
         guard covers(method: method) else { return .notCovered }
         wanted.gather(fields, into: &scratch.gathered)
         return begin(
@@ -160,7 +161,6 @@ package final class Identifier: Sendable {
             hasMalformedRepeatability = true
         }
         if verifiesTokens {
-            scratch.tokenCheck = .none
             // Nobody pays for a signature whose request passes without a key.
             if repeated == nil, !isObserving,
                 let refusal = keyRefusal(keyHash: keyHash, query: query, octets: fieldOctets, scratch: &scratch)

@@ -128,6 +128,12 @@ package struct IdentityScratch: Sendable {
         token.reserveCapacity(Token.countMax)
     }
 
+    /// Another request begins.
+    @usableFromInline
+    mutating func forgetToken() {
+        tokenCheck = .none
+    }
+
     /// Bodies up to this size leave their buffers for the next.
     private static let bodyBytesKept = 256 << 10
 

@@ -30,7 +30,7 @@ package struct Observation: Sendable, Equatable {
         case none = 2
         /// `enforce` would answer 400.
         case malformed = 3
-        /// The route's scope is missing: `enforce` would answer 400.
+        /// The route's scope is missing, or its access token does not verify: `enforce` would answer 400 or 401.
         case unscoped = 4
         /// The token would stand in a body that was too large to look into.
         case unread = 5

@@ -179,7 +179,9 @@ private struct Choice {
             cautions.append("\(figures.malformed) requests had a malformed token: they would be answered 400")
         }
         if figures.unscoped > 0 {
-            cautions.append("\(figures.unscoped) requests lacked the route's 'scope': they would be answered 400")
+            cautions.append(
+                "\(figures.unscoped) requests lacked the route's 'scope': they would be answered 400, or 401 where an "
+                    + "access token does not verify")
         }
         if figures.fellBackToOctets * 10 > figures.requests {
             cautions.append(

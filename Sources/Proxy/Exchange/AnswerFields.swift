@@ -38,6 +38,34 @@ struct AnswerFields {
         for name in reservedNames { Route.drop(name, from: &fields) }
     }
 
+    /// Lines of a record without those that only the proxy may write: a service's, recorded while an option was off, or
+    /// an operator's.
+    func withoutReserved(_ lines: [UInt8]) -> [UInt8] {
+        guard !reservedNames.isEmpty else { return lines }
+        var kept: [UInt8] = []
+        var copied = 0
+        var start = 0
+        let octets = lines.span
+        while start < octets.count {
+            var end = start
+            while end < octets.count, octets[end] != UInt8(ascii: "\n") { end += 1 }
+            end = min(end + 1, octets.count)
+            if isReserved(octets.extracting(start..<end)) {
+                kept += lines[copied..<start]
+                copied = end
+            }
+            start = end
+        }
+        return copied == 0 ? lines : kept + lines[copied...]
+    }
+
+    private func isReserved(_ line: Span<UInt8>) -> Bool {
+        for name in reservedNames where line.count > name.count && line[name.count] == UInt8(ascii: ":") {
+            if line.extracting(0..<name.count).isName(name) { return true }
+        }
+        return false
+    }
+
     /// Appends `name: value CRLF` each.
     /// - Parameters:
     ///   - expirySeconds: when the record expires; nil where none is promised.
@@ -128,8 +156,8 @@ extension Exchange {
     }
 
     private var repeatabilityResult: AnswerFields.Result? {
-        // Without a record, or with one that does not know it, nobody can say that it was executed once.
-        guard isRepeatable, timeline.outcome != .unprotected, recording.rule != .unknown else { return nil }
+        // Without a record that stands, or with one that does not know it, nobody can say that it was executed once.
+        guard isRepeatable, timeline.outcome != .unprotected, recording.rule == .record else { return nil }
         return .accepted
     }
 
@@ -142,6 +170,17 @@ extension Exchange {
             isRepeatable ? .accepted : nil, expirySeconds: replayed?.expirySeconds, beside: answer.fieldLines,
             isCrossOrigin: isCrossOrigin(fields), to: &lines)
         return lines
+    }
+
+    /// The recorded field lines that a replay sends.
+    func recordedLines(of answer: RecordedAnswer) -> [UInt8] {
+        route?.answerFields?.withoutReserved(answer.fieldLines) ?? answer.fieldLines
+    }
+
+    /// The recorded trailers that a replay sends.
+    func recordedTrailers(of answer: RecordedAnswer) -> [UInt8] {
+        guard head.acceptsTrailers else { return [] }
+        return route?.answerFields?.withoutReserved(answer.trailerLines) ?? answer.trailerLines
     }
 
     /// What the options add to an error of the proxy's own.

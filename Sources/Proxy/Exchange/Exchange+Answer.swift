@@ -20,6 +20,7 @@ extension Exchange {
             upstreamFailed(.malformed(error))
             return
         }
+        route?.dropMarker(&answerHead.fields)
         fieldLines.removeAll(keepingCapacity: true)
         HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &fieldLines)
         downstream.sendInterim(answerHead.status, fieldLines: fieldLines, version: head.version)
@@ -64,6 +65,18 @@ extension Exchange {
         let rule = attempt?.answerRule
         recording.rule = rule ?? .record
         recording.isKept = rule == .record
+        // A length that was told is all of it.
+        if recording.isKept, case .length(let length) = answerHead.framing, length > UInt64(recordBodyBytesMax) {
+            passRecordLimit()
+        }
+    }
+
+    private var recordBodyBytesMax: Int { route?.recordBodyBytesMax ?? 0 }
+
+    /// Past the limit only size and digest are kept; the client still gets every octet.
+    private func passRecordLimit() {
+        recordDigestOnly()
+        context.telemetry.limitHit("record_body")
     }
 
     /// The service answers before it has the whole request: what is left of the body is skipped, or the connection
@@ -116,14 +129,9 @@ extension Exchange {
             recording.digest?.update(octets)
             return
         }
-        let limit = route?.recordBodyBytesMax ?? 0
-        // A length that was told is all of it.
-        let bytes = if case .length(let length) = answerHead.framing { length } else { recording.bodyBytes }
-        guard bytes <= UInt64(limit), reserve(octets.count) else {
-            // Past the limit only size and digest are kept; the client still gets every octet.
-            recordDigestOnly()
+        guard recording.bodyBytes <= UInt64(recordBodyBytesMax), reserve(octets.count) else {
+            passRecordLimit()
             recording.digest?.update(octets)
-            context.telemetry.limitHit("record_body")
             return
         }
         if recording.body.count + octets.count <= StoredBody.pieceBytes {
@@ -178,7 +186,7 @@ extension Exchange {
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)
         if var trailers {
-            if let answerFields = route?.answerFields { answerFields.dropReserved(&trailers) }
+            route?.dropMarker(&trailers)
             HTTP1Serialiser.fieldLines(of: trailers, to: &recording.trailerLines)
         }
         if let upstream {

@@ -77,11 +77,12 @@ extension Exchange {
             case .length: .length(answer.bodyBytes)
             case .stream: .chunked
             }
-        let trailerLines = head.acceptsTrailers ? answer.trailerLines : []
+        let trailerLines = recordedTrailers(of: answer)
         let hasBody = answer.framing != .none && answer.bodyBytes > 0
         let start = AnswerHead(
             status: answer.status, framing: framing, version: head.version, ends: !hasBody && trailerLines.isEmpty)
-        let headBytes = downstream.sendHead(start, fieldLines: answer.fieldLines, more: replayLines(of: answer))
+        let headBytes = downstream.sendHead(
+            start, fieldLines: recordedLines(of: answer), more: replayLines(of: answer))
         timeline.bytesToClient = UInt64(headBytes)
         if hasBody, answer.storedBodyBytes > 0 {
             slicedReplay = SlicedReplay(answer)
@@ -97,7 +98,7 @@ extension Exchange {
             downstream.sendBody(shared: answer.body)
             timeline.bytesToClient += UInt64(answer.body.count)
         }
-        downstream.sendEnd(trailerLines: head.acceptsTrailers ? answer.trailerLines : [])
+        downstream.sendEnd(trailerLines: recordedTrailers(of: answer))
         noteDelivery(downstream)
         finish()
     }

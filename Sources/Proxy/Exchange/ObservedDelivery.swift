@@ -6,7 +6,15 @@ import Transport
 final class ObservedDelivery {
     private let context: WorkerContext
     /// Set when the exchange is over.
-    var observation: Observation?
+    var observation: Observation? {
+        didSet {
+            guard observation != nil, let flag = early else { return }
+            early = nil
+            settle(flag)
+        }
+    }
+    /// What was told before that.
+    private var early: Observation.Flags?
 
     init(context: WorkerContext) {
         self.context = context
@@ -18,7 +26,10 @@ final class ObservedDelivery {
     }
 
     func settle(_ flag: Observation.Flags) {
-        guard var observation else { return }
+        guard var observation else {
+            if early == nil { early = flag }
+            return
+        }
         self.observation = nil
         observation.flags.insert(flag)
         context.observe(observation)
@@ -41,6 +52,7 @@ final class ObservedDeliveries {
     private unowned let worker: Worker
     private var watched: [Watched] = []
     private var isAlarmSet = false
+    private var isDue = false
 
     init(worker: Worker) {
         self.worker = worker
@@ -58,8 +70,10 @@ final class ObservedDeliveries {
         wakeUp()
     }
 
+    /// A call of the kernel for each answer on its way: made when the alarm has rung, not with every batch.
     func check() {
-        guard !watched.isEmpty else { return }
+        guard isDue, !watched.isEmpty else { return }
+        isDue = false
         watched.removeAll { entry in
             guard entry.observed.observation != nil, entry.delivery.isComplete else { return false }
             entry.observed.settle(.isDelivered)
@@ -78,12 +92,13 @@ final class ObservedDeliveries {
         }
     }
 
-    /// A timer whose only effect is that a batch ends, and `check` runs.
+    /// The batch that the alarm rings in ends with `check`.
     private func wakeUp() {
         guard !isAlarmSet else { return }
         isAlarmSet = true
         worker.schedule(at: worker.now.adding(milliseconds: Self.intervalMilliseconds)) { [unowned self] in
             self.isAlarmSet = false
+            self.isDue = true
         }
     }
 }

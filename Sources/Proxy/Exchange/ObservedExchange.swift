@@ -150,7 +150,9 @@ final class ObservedExchange {
 extension Exchange {
     /// Begins to watch, on a route that is observed. The client notices nothing.
     func beginObserving(_ route: Route) {
-        guard case .pending(let pending) = beginIdentifying(route) else { return }
+        let early = beginIdentifying(route)
+        if route.identifier.verifiesTokens { context.telemetry.tokenChecked(route, context.identityScratch.tokenCheck) }
+        guard case .pending(let pending) = early else { return }
         observed = ObservedExchange(pending, route: route, context: context)
         // What has no body is whole already; its end is told all the same.
     }

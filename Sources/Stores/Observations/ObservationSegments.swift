@@ -98,9 +98,11 @@ package enum ObservationSegments {
 
 /// Limits of what is kept of observations.
 package enum ObservationLimits {
-    /// Segments that the room is divided into: so much of it, at most, goes at once.
+    /// Segments that the room is divided into, at least: so much of it, at most, goes at once.
     static let segmentCount: UInt64 = 16
     static let segmentBytesMin: UInt64 = 64 << 10
+    /// A start reads the latest segments whole.
+    static let writtenSegmentBytesMax: UInt64 = 32 << 20
     /// What a reader takes for a segment.
     static let segmentBytesMax = 4 << 30
     /// Observations that wait for the queue.

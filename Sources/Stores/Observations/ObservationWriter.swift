@@ -25,7 +25,7 @@ struct ObservationWriter: ~Copyable {
         self.bytesMax = bytesMax
         segmentBytes = min(
             max(bytesMax / ObservationLimits.segmentCount, ObservationLimits.segmentBytesMin),
-            UInt64(ObservationLimits.segmentBytesMax / 2))
+            ObservationLimits.writtenSegmentBytesMax)
         for number in try ObservationSegments.numbers(in: directory) ?? [] {
             var status = stat()
             let isThere = stat(ObservationSegments.path(number, in: directory), &status) == 0

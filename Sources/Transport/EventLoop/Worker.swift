@@ -208,7 +208,7 @@ package final class Worker: @unchecked Sendable {
     }
 
     private var hasWork: Bool {
-        !requeued.isEmpty || !dirty.isEmpty || handshakesStart < handshakes.count || owesBatch
+        !requeued.isEmpty || !unfinished.isEmpty || !dirty.isEmpty || handshakesStart < handshakes.count || owesBatch
     }
 
     private func refreshTime() {

@@ -60,6 +60,7 @@ final class Assembly: Sendable {
         certificates.register(registry)
         tokenKeys.register(registry)
         certificates.use(settings)
+        tokenKeys.use(configuration)
         certificates.warn(log)
         do throws(StartError) {
             bound = try server.start(
@@ -202,12 +203,10 @@ final class Assembly: Sendable {
             certificates.use(settings)
         } catch {
             certificates.forgetUnused()
+            tokenKeys.forgetUnused()
             throw error
         }
-        tokenKeys.keep(
-            for: next.routes.compactMap { route in
-                if case .jwt(let scope)? = route.policy?.scope { scope } else { nil }
-            })
+        tokenKeys.use(next)
         certificates.reload(log)
         if next.listeners != configuration.listeners { noteRestartNeeded("listen") }
         if next.admin != configuration.admin { noteRestartNeeded("admin") }

@@ -18,42 +18,42 @@ final class TokenKeys: Sendable {
         let scope: JWTScope
         let ring: JWTKeyRing
         let paths: [String]
+        /// What each file was when it was last read for this ring, readable or not.
+        var seen: [FileIdentity]
+        var isInUse = false
+
+        var hasChanged: Bool { paths.map { FileIdentity($0) } != seen }
     }
 
-    private struct State {
-        var issuers: [Issuer] = []
-        /// What the files were when they were last read, readable or not.
-        var seen: [String: FileIdentity] = [:]
-    }
-
-    private let state = Mutex(State())
+    private let issuers = Mutex<[Issuer]>([])
     private let successes = Atomic<UInt64>(0)
     private let failures = Atomic<UInt64>(0)
 
     /// The same ring for the same scope, so that a reload keeps what was verified.
     func ring(for scope: JWTScope) throws(TokenKeyFileError) -> JWTKeyRing {
-        if let known = state.withLock({ $0.issuers.first { $0.scope == scope } }) { return known.ring }
+        if let known = issuers.withLock({ $0.first { $0.scope == scope } }) { return known.ring }
         let paths = TokenKeys.paths(of: scope)
         // Before they are read: a change in between is seen as one.
-        remember(paths)
-        let issuer = Issuer(scope: scope, ring: JWTKeyRing(try TokenKeys.keys(of: scope)), paths: paths)
-        state.withLock { $0.issuers.append(issuer) }
+        let seen = paths.map { FileIdentity($0) }
+        let issuer = Issuer(scope: scope, ring: JWTKeyRing(try TokenKeys.keys(of: scope)), paths: paths, seen: seen)
+        issuers.withLock { $0.append(issuer) }
         return issuer.ring
     }
 
-    /// What no scope needs any more is not looked at again.
-    func keep(for scopes: [JWTScope]) {
-        state.withLock { state in
-            state.issuers.removeAll { !scopes.contains($0.scope) }
-            let paths = Set(state.issuers.flatMap(\.paths))
-            state.seen = state.seen.filter { paths.contains($0.key) }
+    /// What the proxy runs with from here on. What no scope needs any more is not looked at again.
+    func use(_ configuration: Configuration) {
+        let scopes = configuration.routes.compactMap { route in
+            if case .jwt(let scope)? = route.policy?.scope { scope } else { nil }
         }
+        issuers.withLock { issuers in
+            for index in issuers.indices { issuers[index].isInUse = scopes.contains(issuers[index].scope) }
+        }
+        forgetUnused()
     }
 
-    private func remember(_ paths: [String]) {
-        state.withLock { state in
-            for path in paths { state.seen[path] = FileIdentity(path) }
-        }
+    /// A configuration was refused after rings were made for it.
+    func forgetUnused() {
+        issuers.withLock { $0.removeAll { !$0.isInUse } }
     }
 
     // MARK: Files
@@ -108,21 +108,21 @@ final class TokenKeys: Sendable {
 
     /// Reads every file again. What is bad is told, and what was read before stays in use.
     func reload(_ log: Log) {
-        reload(log) { _ in true }
+        reload(log, issuers.withLock { $0 })
     }
 
     /// Reads what has changed since the last time.
     func reloadChanged(_ log: Log) {
-        let changed = state.withLock { state in
-            Set(state.seen.compactMap { FileIdentity($0.key) == $0.value ? nil : $0.key })
-        }
-        guard !changed.isEmpty else { return }
-        reload(log) { paths in paths.contains { changed.contains($0) } }
+        reload(log, issuers.withLock { $0.filter(\.hasChanged) })
     }
 
-    private func reload(_ log: Log, where isDue: ([String]) -> Bool) {
-        for issuer in state.withLock({ $0.issuers }) where !issuer.paths.isEmpty && isDue(issuer.paths) {
-            remember(issuer.paths)
+    private func reload(_ log: Log, _ due: [Issuer]) {
+        for issuer in due where !issuer.paths.isEmpty {
+            let seen = issuer.paths.map { FileIdentity($0) }
+            issuers.withLock { issuers in
+                guard let index = issuers.firstIndex(where: { $0.scope == issuer.scope }) else { return }
+                issuers[index].seen = seen
+            }
             do throws(TokenKeyFileError) {
                 issuer.ring.replace(try TokenKeys.keys(of: issuer.scope))
                 successes.add(1, ordering: .relaxed)
