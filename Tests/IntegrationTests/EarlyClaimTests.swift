@@ -55,7 +55,8 @@ import Testing
     func unprotected() throws {
         let disk = try SmallDisk(megabytes: 2)
         let pair = try Pair(
-            "\(Self.rule) on_store_error pass;", configure: { $0.store = "store embedded { path \(disk.path)/store; }" })
+            "\(Self.rule) on_store_error pass;", configure: { $0.store = "store embedded { path \(disk.path)/store; }" }
+        )
         disk.fill()
         try poll("a store error") { () -> Bool? in
             _ = try pair.proxy.post(key: newKey())

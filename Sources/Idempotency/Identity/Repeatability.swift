@@ -25,7 +25,8 @@ struct Repeatability: Sendable {
     /// value does not tell them apart.
     func soleToken(_ octets: Span<UInt8>, scratch: inout IdentityScratch) -> [UInt8]? {
         guard scratch.gathered.count(of: clientID) == 0, scratch.gathered.count(of: requestID) == 1,
-            let id = scratch.gathered.next(of: requestID), Token.parse(octets.extracting(id.value), into: &scratch.token)
+            let id = scratch.gathered.next(of: requestID),
+            Token.parse(octets.extracting(id.value), into: &scratch.token)
         else { return nil }
         return scratch.token
     }
