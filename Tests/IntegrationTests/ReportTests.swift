@@ -139,13 +139,13 @@ import Testing
             script: { _ in .answer(200, body: [UInt8](repeating: 65, count: 256 << 10)) })
         for requests in 1...2 {
             let client = try RawClient(.unix(path))
-            try client.send(.post(key: "K"))
+            try client.send(.post(body: "order"))
             // Nothing of it is read before it is known what is said of it.
             _ = try Self.waitForReport(pair.proxy, requests: requests)
             #expect(try client.response().body.count == 256 << 10)
         }
         let route = try #require(try Self.json(pair.proxy).routes.first)
-        #expect(route.number("enforced", "token", "same_answer") == 1)
+        #expect(route.number("enforced", "without_token", "same_answer") == 1)
         #expect(!route.configuration.contains("replay undelivered;"))
     }
 
