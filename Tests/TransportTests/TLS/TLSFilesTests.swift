@@ -162,7 +162,8 @@ struct TLSFilesTests {
         defer { server.stop() }
         let context = try TLSClientContext.test()
         func fingerprint() throws -> [UInt8]? {
-            let client = try server.connect(context)
+            // A context of its own, which has no session to resume.
+            let client = try server.connect(TLSClientContext.test())
             #expect(client.events.next() == .connected)
             defer { client.perform { $0.closeNow() } }
             #expect(client.perform { $0.tlsAgreement?.isResumed } == false)
