@@ -78,7 +78,9 @@ import Testing
         let first = Running { try pair.proxy.post("/pay", key: "K", body: "12345") }
         try pair.upstream.waitForExecutions(1)
         let client = try pair.proxy.client()
-        try client.send(head("K", [Field("Content-Length", "5")]) + octets("12345"))
+        try client.send(head("K", [Field("Content-Length", "5")]))
+        try poll("it waits") { try pair.proxy.records().contains { $0["waiters"] as? Int == 1 } ? true : nil }
+        try client.send(octets("12345"))
         expectProblem(try client.response(), "in-progress", status: 409, retryAfter: true)
         latch.open()
         expectAnswer(try first.join())
