@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 
+import flood
 import memory
 import protocols
 import soak
@@ -288,8 +289,9 @@ def parse():
         description="Measures oncegate beside nginx's proxy_pass, with nginx as the upstream and wrk as the load, all on loopback.",
         epilog="`speed` (the default) runs oncegate and nginx in turn and prints medians. `memory` prints the memory of idle\n"
                "connections and of stored records, and the time a start takes with them. `soak` looks for growth over a\n"
-               "million requests over HTTP/2 and a hundred thousand TLS handshakes.")
-    parser.add_argument("what", nargs="?", choices=("speed", "memory", "soak"), default="speed")
+               "million requests over HTTP/2 and a hundred thousand TLS handshakes. `flood` prints the times of connected\n"
+               "clients while others begin more handshakes than the proxy can make.")
+    parser.add_argument("what", nargs="?", choices=("speed", "memory", "soak", "flood"), default="speed")
     parser.add_argument("--seconds", type=float, default=4, metavar="N", help="of each run (default 4)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of each proxy per cell (default 3)")
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=list(KINDS), help="of get,first,replay")
@@ -344,7 +346,7 @@ def main():
         with Bench(options) as bench:
             results = {"machine": about_machine(options)}
             bench.start_upstream()
-            figures, missed = {"speed": measure_speed, "memory": memory.measure, "soak": soak.measure}[options.what](bench)
+            figures, missed = {"speed": measure_speed, "memory": memory.measure, "soak": soak.measure, "flood": flood.measure}[options.what](bench)
             results |= figures
     except (Failure, protocols.Unusable) as failure:
         sys.exit(f"bench: {failure}")

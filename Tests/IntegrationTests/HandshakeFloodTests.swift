@@ -57,7 +57,9 @@ import Testing
 
     private func quantile(_ times: [Double], _ percent: Int) -> Double { times.sorted()[times.count * percent / 100] }
 
-    @Test("C3 a flood of handshakes: who is connected is served all the same, half of it within a tenth of a second")
+    @Test(
+        "C3 a flood of handshakes: the slowest in a hundred answers to who is connected take no more than twice as long"
+    )
     func connectedClients() throws {
         var configuration = ProxyConfiguration(try ScriptedUpstream())
         configuration.listen = try ProxyConfiguration.tlsListener() + "\nlisten 127.0.0.1:0;"
@@ -71,8 +73,8 @@ import Testing
         }
         _ = try times(200, client)
         // Other processes share the machine, the other tests among them: by turns, so that a spell of theirs meets both
-        // measures, and once more when it met one of them. They decide about the slowest in a hundred, which is told.
-        var measures: [(quiet: Double, flooded: Double, handshakes: Double, slowest: [Double])] = []
+        // measures, and again when it met one of them.
+        var measures: [(quiet: Double, flooded: Double, medians: [Double], handshakes: Double)] = []
         repeat {
             var (quiet, flooded, handshakes): ([Double], [Double], Double) = ([], [], 0)
             for _ in 0..<8 {
@@ -85,11 +87,10 @@ import Testing
                 flooded += try times(100, client)
                 handshakes += try begun() - start
             }
-            let slowest = [quantile(quiet, 99), quantile(flooded, 99)]
-            measures.append((quantile(quiet, 50), quantile(flooded, 50), handshakes, slowest))
-        } while measures.count < 5 && measures.last!.flooded > 2 * measures.last!.quiet
-        let best = measures.map(\.flooded).min() ?? .infinity
-        #expect(best <= 100, "milliseconds: \(measures)")
+            let medians = [quantile(quiet, 50), quantile(flooded, 50)]
+            measures.append((quantile(quiet, 99), quantile(flooded, 99), medians, handshakes))
+        } while measures.count < 8 && measures.last!.flooded > 2 * measures.last!.quiet
+        #expect(measures.contains { $0.flooded <= 2 * $0.quiet }, "milliseconds: \(measures)")
         #expect(measures.allSatisfy { $0.handshakes > 200 }, "\(measures)")
         print("C3: \(measures)")
         // What waits in the kernel's backlog is worked off, and then anybody is served.

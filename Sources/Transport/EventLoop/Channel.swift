@@ -34,6 +34,9 @@ open class Channel {
     /// The channel asked for a turn at the end of the batch.
     func requeuedTurn() {}
 
+    /// The listener may accept.
+    func acceptTurn() {}
+
     /// The channel may go on with its handshake.
     func handshakeTurn() {}
 

@@ -12,13 +12,15 @@ package struct TransportLimits: Sendable, Equatable {
     /// Reads of one channel in one batch; a channel with more waits for the next batch.
     package var readsPerBatch = 4
     /// Connections one listener accepts in one batch.
-    package var acceptsPerBatch = 64
+    package var acceptsPerBatch = 8
     /// How long a listener rests after the process ran out of descriptors or memory.
     package var acceptRestMilliseconds: UInt64 = 100
     /// How long a batch works on the handshakes of TLS clients, at least on one, before it serves the others again.
-    package var handshakeMicrosecondsPerBatch: UInt64 = 500
+    package var handshakeMicrosecondsPerBatch: UInt64 = 200
+    /// So long after the last output to somebody who is connected, TLS newcomers get half of the time at most.
+    package var trafficMilliseconds: UInt64 = 100
     /// Clients with a handshake that waits for its turn; while there are so many, listeners for TLS accept nobody.
-    package var handshakesQueuedMax = 256
+    package var handshakesQueuedMax = 16
     /// Size of an output block, and how many free ones are kept.
     package var blockBytes = 16 * 1024
     package var blocksKeptMax = 256

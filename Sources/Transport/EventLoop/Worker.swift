@@ -6,7 +6,7 @@ internal import CLinux
 /// The source's handler takes batches of ready sockets, and waits for more itself until nothing has come for a while,
 /// before it gives the queue back; so nothing passes through libdispatch unless the worker is idle. A batch is: posted
 /// work, events, deadlines, resumed and unfinished readers, batch-end hooks, one flush of each channel that has output,
-/// release of closed channels.
+/// release of closed channels; then a share for newcomers, and hooks and flushes for what came of that.
 ///
 /// Sendable holds because everything except `post`, `performAndWait`, `start` and `stop` is used on `queue` only.
 package final class Worker: @unchecked Sendable {
@@ -38,9 +38,9 @@ package final class Worker: @unchecked Sendable {
     @exclusivity(unchecked) private var unfinished: [UInt64] = []
     @exclusivity(unchecked) private var dirty: [UInt64] = []
     @exclusivity(unchecked) private var dirtyNow: [UInt64] = []
-    /// Those of clients that wait for their turn, from `handshakesStart` on.
-    @exclusivity(unchecked) private var handshakes: [UInt64] = []
-    @exclusivity(unchecked) private var handshakesStart = 0
+    @exclusivity(unchecked) private var newcomers = Newcomers()
+    /// Of the last batch that had something to send to somebody who is connected.
+    @exclusivity(unchecked) private var lastPayload = Instant(nanoseconds: 0)
     private var hooks: [() -> Void] = []
     private var actions: [Int32: ScheduledAction] = [:]
     private var lastActionSerial: UInt64 = 0
@@ -189,7 +189,7 @@ package final class Worker: @unchecked Sendable {
             guard isIdle || isQueueWanted || now >= turn || isStopped else { continue }
             if isIdle || now >= turn { blocks.trim() }
             poller.armTimer(timers.nextCheck())
-            if hasWork || isStopped { return wake() }
+            if hasWork || newcomers.due != .never || isStopped { return wake() }
             // From here on posts wake the set, and with it the source.
             if mailbox.prepareToSleep() { return }
         }
@@ -197,7 +197,7 @@ package final class Worker: @unchecked Sendable {
 
     /// How long nothing needs to be looked at, within bounds. The timer is not armed for it: that costs a call.
     private var patienceMilliseconds: Int32 {
-        let check = timers.nextCheck()
+        let check = Swift.min(timers.nextCheck(), newcomers.due)
         guard check != .never else { return limits.idlePollMilliseconds }
         let milliseconds = (check.nanoseconds(since: now) + 999_999) / 1_000_000
         return min(limits.idlePollMilliseconds, Int32(clamping: milliseconds))
@@ -208,7 +208,7 @@ package final class Worker: @unchecked Sendable {
     }
 
     private var hasWork: Bool {
-        !requeued.isEmpty || !unfinished.isEmpty || !dirty.isEmpty || handshakesStart < handshakes.count || owesBatch
+        !requeued.isEmpty || !unfinished.isEmpty || !dirty.isEmpty || owesBatch
     }
 
     private func refreshTime() {
@@ -227,8 +227,8 @@ package final class Worker: @unchecked Sendable {
         for i in 0..<count { deliver(poller[i]) }
         expireTimers()
         runRequeued()
-        runHandshakes()
         finish()
+        if serveNewcomers() { finish() }
     }
 
     /// Hooks, output, and the release of what was closed.
@@ -281,23 +281,28 @@ package final class Worker: @unchecked Sendable {
         }
     }
 
-    /// A handshake is hundreds of times the work of a request: a flood of them is worked off a little each batch, and
-    /// who is connected goes on being served in between.
-    private func runHandshakes() {
-        guard handshakesStart < handshakes.count else { return }
-        let end = Instant.current().adding(nanoseconds: limits.handshakeMicrosecondsPerBatch * 1000)
-        repeat {
-            let datum = handshakes[handshakesStart]
-            handshakesStart += 1
-            guard let channel = slab.channel(datum) else { continue }
-            channel._withUnsafeGuaranteedRef { $0.handshakeTurn() }
-        } while handshakesStart < handshakes.count && Instant.current() < end
-        if handshakesStart == handshakes.count {
-            handshakes.removeAll(keepingCapacity: handshakes.capacity <= 4096)
-            handshakesStart = 0
-        } else if handshakesStart >= 1024 {
-            handshakes.removeFirst(handshakesStart)
-            handshakesStart = 0
+    /// Whether anybody had a turn.
+    private func serveNewcomers() -> Bool {
+        guard newcomers.due <= now else { return false }
+        accept(withTLS: false)
+        guard newcomers.isTLSDue(now) else { return true }
+        let start = Instant.current()
+        let end = start.adding(nanoseconds: limits.handshakeMicrosecondsPerBatch * 1000)
+        var time = start
+        while time < end, let datum = newcomers.takeHandshake() {
+            if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.handshakeTurn() } }
+            time = .current()
+        }
+        accept(withTLS: true)
+        newcomers.tlsServed(
+            from: start, to: .current(),
+            besideOthers: now < lastPayload.adding(milliseconds: limits.trafficMilliseconds))
+        return true
+    }
+
+    private func accept(withTLS: Bool) {
+        for datum in newcomers.takeListeners(withTLS: withTLS) {
+            if let channel = slab.channel(datum) { channel._withUnsafeGuaranteedRef { $0.acceptTurn() } }
         }
     }
 
@@ -341,13 +346,27 @@ package final class Worker: @unchecked Sendable {
         if isUnfinished { unfinished.append(datum) } else { requeued.append(datum) }
     }
 
+    /// Gives a listener a turn after everybody who is connected.
+    func queueAccept(_ datum: UInt64, withTLS: Bool) {
+        debugAssertOnQueue()
+        newcomers.add(listener: datum, withTLS: withTLS)
+    }
+
     /// Gives a channel a turn for its handshake when those before it have had theirs.
     func queueHandshake(_ datum: UInt64) {
         debugAssertOnQueue()
-        handshakes.append(datum)
+        newcomers.add(handshake: datum)
     }
 
-    var hasManyHandshakes: Bool { handshakes.count - handshakesStart >= limits.handshakesQueuedMax }
+    func handshakeEnded(isComplete: Bool) {
+        newcomers.handshakeEnded(isComplete: isComplete)
+    }
+
+    var hasManyHandshakes: Bool { newcomers.handshakeCount >= limits.handshakesQueuedMax }
+
+    /// What is flushed now is more than TLS's own.
+    @inline(__always)
+    func notePayload() { lastPayload = now }
 
     func markDirty(_ datum: UInt64) {
         debugAssertOnQueue()

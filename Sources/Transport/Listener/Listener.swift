@@ -72,16 +72,16 @@ package final class Listener: Channel {
 
     package override func ready(_ events: ReadyEvents) {
         mayHaveMore = true
-        acceptBurst()
+        enqueue()
     }
 
     package override func deadlinePassed() {
         isResting = false
         if reserve < 0 { reserve = Int32(clamping: cl_open_null()) }
-        acceptBurst()
+        if mayHaveMore { enqueue() }
     }
 
-    override func requeuedTurn() {
+    override func acceptTurn() {
         isQueued = false
         acceptBurst()
     }
@@ -93,10 +93,10 @@ package final class Listener: Channel {
         reserve = -1
     }
 
-    private func enqueue(isUnfinished: Bool = false) {
+    private func enqueue() {
         guard !isQueued, isOpen else { return }
         isQueued = true
-        worker.requeue(datum, isUnfinished: isUnfinished)
+        worker.queueAccept(datum, withTLS: onManyHandshakes != nil)
     }
 
     private func acceptBurst() {
@@ -104,7 +104,7 @@ package final class Listener: Channel {
         var length: socklen_t = 0
         var left = worker.limits.acceptsPerBatch
         while mayHaveMore, !isPaused, !isResting, isOpen {
-            guard left > 0, mayAcceptHandshakes() else { return enqueue(isUnfinished: true) }
+            guard left > 0, mayAcceptHandshakes() else { return enqueue() }
             left -= 1
             let result = cl_accept(descriptor, &storage, &length)
             if result >= 0 {

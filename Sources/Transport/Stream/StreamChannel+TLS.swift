@@ -54,7 +54,12 @@ extension StreamChannel {
             isLast: state.contains(.peerClosed))
         transmit(tls)
         if !wasEstablished, tls.isEstablished {
-            if tls.isClient { connected() } else { secured() }
+            if tls.isClient {
+                connected()
+            } else {
+                worker.handshakeEnded(isComplete: true)
+                secured()
+            }
             guard isOpen else { return }
             if owesOutput { markDirty() }
         }

@@ -281,6 +281,7 @@ open class StreamChannel: Channel {
         if !isHandshaking { willFlush() }
         guard isOpen else { return }
         state.remove(.dirty)
+        if !output.isEmpty { worker.notePayload() }
         if !state.contains(.writeBlocked) { send() }
         settleOutput()
     }
@@ -289,6 +290,7 @@ open class StreamChannel: Channel {
         output.removeAll(pool: worker.blocks)
         kept = []
         guard let tls else { return }
+        if isServerHandshaking { worker.handshakeEnded(isComplete: false) }
         tls.backlog.removeAll(pool: worker.blocks)
         tls.close()
     }

@@ -102,7 +102,9 @@ enum ServerCallbacks {
             guard let generation = generation(ssl), let session, isFresh(session, now: generation.clock()) else {
                 return SSL_TICKET_RETURN_IGNORE_RENEW
             }
-            return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+            // A client of TLS 1.3 uses a ticket once (RFC 8446 C.4).
+            let isSpent = SSL_version(ssl) >= TLS1_3_VERSION
+            return status == SSL_TICKET_SUCCESS && !isSpent ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
         default: return SSL_TICKET_RETURN_IGNORE_RENEW
         }
     }

@@ -58,6 +58,20 @@ struct TLSTicketTests {
         #expect(keys.count == 0)
     }
 
+    @Test("each connection brings a ticket for the next, a resumed one too: clients use one once (RFC 8446 C.4)")
+    func eachBringsOne() throws {
+        let server = try TLSServer.closing(.test())
+        defer { server.stop() }
+        let session = Certificates.path(".session")
+        var last: Data?
+        for number in 0..<4 {
+            #expect(try resumes(server, session) == (number > 0))
+            let saved = try Data(contentsOf: URL(filePath: session))
+            #expect(saved != last)
+            last = saved
+        }
+    }
+
     @Test("resumption can't be kept up beyond half a day")
     func lifetime() throws {
         let clock = TestClock(1_700_000_000)
