@@ -231,14 +231,25 @@ extension Exchange {
                 Tombstone(status: answerHead.status, bodyBytes: recording.bodyBytes, bodyDigest: digest.finish()))
         }
         var lines = fieldLines
-        if identity?.isAnonymous == true {
-            for known in [KnownField.setCookie, .wwwAuthenticate, .authenticationInfo] { answerHead.fields.drop(known) }
-            lines.removeAll(keepingCapacity: true)
+        if identity?.isAnonymous == true, dropPersonalFields() {
+            lines = []
             HTTP1Serialiser.fieldLines(of: answerHead.fields, to: &lines)
         }
         return .answered(
             RecordedAnswer(
                 status: answerHead.status, framing: framing, fieldLines: lines, body: recording.body,
                 trailerLines: recording.trailerLines, storedBodyBytes: recording.storedBytes))
+    }
+
+    /// What is one caller's alone. False when the answer has none of it.
+    private func dropPersonalFields() -> Bool {
+        guard
+            answerHead.fields.contains(.setCookie) || answerHead.fields.contains(.wwwAuthenticate)
+                || answerHead.fields.contains(.authenticationInfo)
+        else { return false }
+        answerHead.fields.drop(.setCookie)
+        answerHead.fields.drop(.wwwAuthenticate)
+        answerHead.fields.drop(.authenticationInfo)
+        return true
     }
 }
