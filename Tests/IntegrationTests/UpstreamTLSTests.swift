@@ -168,11 +168,20 @@ import Testing
             upstream.serverURL, tls: trusted + " certificate \(files.certificate); key \(files.key);")
         expectAnswer(try proxy.post(key: "K"))
         #expect(upstream.agreements.first?.subject == "organizationName=Shop,commonName=proxy")
-        // Without one the service refuses: over TLS 1.3 only after our handshake ended, before it could have read.
-        let none = try Self.proxy(upstream.serverURL)
-        let answer = try none.post(key: "L")
-        #expect(answer.status == 502, "\(answer)")
         #expect(upstream.executions == 1)
+    }
+
+    @Test(
+        "a service that refuses the proxy's certificate has read nothing, though over TLS 1.3 our handshake had ended",
+        arguments: ["h2", "http/1.1"])
+    func ownCertificateRefused(alpn: String) throws {
+        let service = try RealServer.opensslAskingClients()
+        let trusted = "ca \(try TestCertificate.authority()); name service.test; alpn \(alpn);"
+        let proxy = try Self.proxy(service.url("https"), tls: trusted)
+        for _ in 0..<3 { expectProblem(try proxy.post(key: "L"), "not-sent", status: 502) }
+        #expect(try proxy.records().isEmpty)
+        let refused = try proxy.metric("oncegate_upstream_errors_total", ["kind": "certificate_refused"])
+        #expect(refused == 3)
     }
 
     @Test("health checks and failover work over TLS")

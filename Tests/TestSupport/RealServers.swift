@@ -64,6 +64,18 @@ package final class RealServer: Sendable {
         }
     }
 
+    /// `openssl s_server` that wants a client's certificate of the authority, and answers nothing.
+    package static func opensslAskingClients(_ certificate: TestCertificate = .service) throws -> RealServer {
+        try RealServer("openssl s_server") { _, port in
+            let files = try certificate.files
+            return [
+                "openssl", "s_server", "-accept", "127.0.0.1:\(port)", "-cert", files.certificate, "-key", files.key,
+                "-Verify", "2", "-verify_return_error", "-CAfile", try TestCertificate.authority(),
+                "-alpn", "h2,http/1.1", "-quiet",
+            ]
+        }
+    }
+
     /// nginx before a service; it speaks HTTP/1.1 to that one.
     package static func nginx(
         listen: String = "", certificate: TestCertificate? = nil, to service: Address

@@ -56,6 +56,15 @@ import Transport
         }
     }
 
+    @Test("a turn in which the machine stood still is followed by a pause of 10 ms at most")
+    func standstill() {
+        var newcomers = Newcomers()
+        newcomers.handshakeEnded(isComplete: false)
+        newcomers.add(handshake: 1)
+        newcomers.tlsServed(from: at(0), to: at(10_000_000), besideOthers: true)
+        #expect(newcomers.due == at(10_010_000))
+    }
+
     @Test("what was long ago counts less and less: a few hundred good handshakes end the pauses of a flood")
     func forgetting() {
         var newcomers = Newcomers()

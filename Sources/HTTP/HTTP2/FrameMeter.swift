@@ -151,9 +151,10 @@ struct FrameMeter: Sendable {
         isHeadFrame = frame.type == Frame.headers || frame.type == Frame.continuation
         switch frame.type {
         case Frame.data:
-            // Nothing but a message's end can be worth a frame that holds next to nothing.
+            // Nothing but a message's end can be worth a frame that holds next to nothing; but a service may stream a
+            // word at a time, and its connection is shared.
             let isTiny = frame.length <= 4 || frame.isPadded && frame.length < 256
-            cost = isTiny && !frame.endsStream ? 1 : 0
+            cost = role == .server && isTiny && !frame.endsStream ? 1 : 0
             if role == .server, let code = streams.data(frame.stream, ends: frame.endsStream) {
                 throw .protocolViolation(code)
             }

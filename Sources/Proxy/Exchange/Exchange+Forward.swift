@@ -135,7 +135,7 @@ extension Exchange {
         let wasReused = upstream.isReused
         self.upstream = nil
         upstream.end()
-        if !failure.isUnprocessed { route?.pool.serverFailed(server) }
+        if !failure.isOfConnection { route?.pool.serverFailed(server) }
         if let pool = route?.pool { context.telemetry.upstreamFailed(pool, failure) }
         if isTunnel {
             tunnelEnded(byUpstream: true)
@@ -151,7 +151,7 @@ extension Exchange {
         guard !hasAnswerHead, !isClientDone, attempt?.isForwarding ?? true, let route,
             downstream != nil || isCovered || probe != nil, routeDeadline > context.worker.now
         else { return false }
-        if failure.isUnprocessed, nothingSent, !hasRetriedFresh, isReplayable {
+        if failure.isOfConnection, nothingSent, !hasRetriedFresh, isReplayable {
             // RFC 9113 §8.7: it may be sent again; on another connection, because this one takes no more.
             hasRetriedFresh = true
             context.telemetry.upstreamRetried(route.pool)
@@ -183,7 +183,7 @@ extension Exchange {
         switch failure {
         case .closedEarly, .reset: true
         case .notConnected, .connectTimedOut, .malformed, .unexpectedSwitch, .responseTimedOut, .extraOctets,
-            .notSecured, .noStream, .streamRefused, .streamReset:
+            .notSecured, .certificateRefused, .noStream, .streamRefused, .streamReset:
             false
         }
     }

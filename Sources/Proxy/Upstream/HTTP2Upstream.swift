@@ -19,6 +19,8 @@ final class HTTP2Upstream {
         // Exchanges that wait for slow clients must not take the window of the others.
         limits.connectionWindowBytes = UInt32(
             clamping: UInt64(limits.streamsMax) * UInt64(limits.streamWindowBytes))
+        // Requests that wait to be written count too: of each stream a head, a reset and a window.
+        limits.queuedFramesMax = max(limits.queuedFramesMax, UInt32(clamping: 4 * UInt64(limits.streamsMax)))
         session = try HTTP2Session(role: .client, limits: limits)
     }
 
@@ -98,6 +100,7 @@ final class HTTP2Upstream {
     private func handle(_ event: HTTP2Event, _ octets: Span<UInt8>) {
         switch event {
         case .response(let id, let head, let ends):
+            connection.hasAnswered = true
             guard let stream = streams[id] else { return }
             touched.append(stream)
             stream.headReceived(head, ends: ends)

@@ -35,6 +35,8 @@ final class UpstreamConnection: StreamChannel {
     @exclusivity(unchecked) private var parser: ResponseParser
     @exclusivity(unchecked) private var decoder = BodyDecoder(framing: .none)
     private var keepsAlive = false
+    /// The head of an answer came, interim ones included.
+    @exclusivity(unchecked) var hasAnswered = false
     /// True when the connection has served an exchange before: it may have died while idle.
     private(set) var isReused = false
     /// Where `octetsWritten` stood when the exchange was attached.
@@ -178,6 +180,7 @@ final class UpstreamConnection: StreamChannel {
             return octets.count
         }
         guard let consumed else { return nil }
+        hasAnswered = true
         let status = exchange.answerHead.status
         if status == 101 {
             return receiveSwitch(consumed, exchange)
@@ -269,9 +272,10 @@ final class UpstreamConnection: StreamChannel {
 
     override func failed(_ error: Errno) {
         guard phase != .closed else { return }
-        let failure: UpstreamFailure =
-            phase != .connecting ? .reset(error) : tlsFailure == nil ? .notConnected(error) : .notSecured
-        if let tlsFailure, phase == .connecting { pool.context.telemetry.notSecured(pool, server, tlsFailure) }
+        let failure = failure(error)
+        if let tlsFailure, failure == .notSecured || failure == .certificateRefused {
+            pool.context.telemetry.notSecured(pool, server, tlsFailure)
+        }
         guard let exchange else {
             phase = .closed
             pool.connectionClosed(self)
@@ -279,6 +283,12 @@ final class UpstreamConnection: StreamChannel {
             return
         }
         fail(exchange, failure)
+    }
+
+    private func failure(_ error: Errno) -> UpstreamFailure {
+        guard phase != .connecting else { return tlsFailure == nil ? .notConnected(error) : .notSecured }
+        // Over TLS 1.3 our handshake ends before the service has looked at our certificate.
+        return tlsFailure?.refusesOurCertificate == true && !hasAnswered ? .certificateRefused : .reset(error)
     }
 
     override func outputDrained() {

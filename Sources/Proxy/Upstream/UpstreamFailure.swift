@@ -7,6 +7,8 @@ enum UpstreamFailure: Equatable {
     case connectTimedOut
     /// TLS could not be agreed on: nothing of the request was sent.
     case notSecured
+    /// TLS: the service does not take our certificate, and so has read nothing.
+    case certificateRefused
     /// The connection ended before the answer did.
     case closedEarly
     case reset(Errno)
@@ -26,9 +28,19 @@ enum UpstreamFailure: Equatable {
     /// The service has provably not processed the request, whatever was sent of it.
     var isUnprocessed: Bool {
         switch self {
-        case .noStream, .streamRefused: true
+        case .noStream, .streamRefused, .certificateRefused: true
         case .notConnected, .connectTimedOut, .notSecured, .closedEarly, .reset, .malformed, .unexpectedSwitch,
             .responseTimedOut, .extraOctets, .streamReset:
+            false
+        }
+    }
+
+    /// The service is well, and takes the request on another connection.
+    var isOfConnection: Bool {
+        switch self {
+        case .noStream, .streamRefused: true
+        case .notConnected, .connectTimedOut, .notSecured, .certificateRefused, .closedEarly, .reset, .malformed,
+            .unexpectedSwitch, .responseTimedOut, .extraOctets, .streamReset:
             false
         }
     }
@@ -39,6 +51,7 @@ enum UpstreamFailure: Equatable {
         case .notConnected: "not_connected"
         case .connectTimedOut: "connect_timeout"
         case .notSecured: "not_secured"
+        case .certificateRefused: "certificate_refused"
         case .closedEarly: "closed_early"
         case .reset: "reset"
         case .malformed: "malformed"

@@ -5,6 +5,8 @@
 /// connected. While most of them come to nothing, as in a flood, TLS newcomers get no more than half of the worker's
 /// time, if others are served beside them; who doesn't get a turn waits here, and then in the kernel's backlog.
 package struct Newcomers {
+    private static let pauseNanosecondsMax: UInt64 = 10_000_000
+
     /// Data of channels, in the order of their turns.
     private var listeners = Turns()
     private var tlsListeners = Turns()
@@ -39,7 +41,9 @@ package struct Newcomers {
 
     /// TLS had a turn.
     package mutating func tlsServed(from start: Instant, to end: Instant, besideOthers: Bool) {
-        tlsDue = besideOthers && abandoned > completed ? end.adding(nanoseconds: end.nanoseconds(since: start)) : end
+        // A turn in which the machine stood still was not all work.
+        let pause = min(end.nanoseconds(since: start), Self.pauseNanosecondsMax)
+        tlsDue = besideOthers && abandoned > completed ? end.adding(nanoseconds: pause) : end
     }
 
     /// A client's handshake ended, or its connection before it.

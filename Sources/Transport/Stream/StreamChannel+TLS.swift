@@ -33,7 +33,7 @@ extension StreamChannel {
     /// Whether a handshake is still to come or going on.
     final var isHandshaking: Bool { tls.map { !$0.isEstablished } ?? false }
 
-    /// Whether a client's handshake is still to come or going on: it waits for its turn, see `Worker.runHandshakes`.
+    /// Whether a client's handshake is still to come or going on: it waits for its turn, see `Newcomers`.
     @inline(__always)
     final var isServerHandshaking: Bool { tls.map { !$0.isEstablished && !$0.isClient } ?? false }
 

@@ -32,7 +32,7 @@ package final class TLSClientContext: Sendable {
     /// Reads the same files again, for the connections from here on; on an error those in use stay.
     package func reload() throws(TLSError) {
         let next = try TLSClientGeneration(options)
-        if let problem = next.validity?.problem(now: clock()) { throw problem }
+        if next.validity != generation.validity, let problem = next.validity?.problem(now: clock()) { throw problem }
         let before = current.withLock { current in
             let before = current
             current = next

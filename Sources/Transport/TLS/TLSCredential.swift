@@ -20,7 +20,7 @@ package struct TLSExpiry: Sendable, Equatable {
 }
 
 /// When a certificate is good.
-struct TLSValidity: Sendable {
+struct TLSValidity: Sendable, Equatable {
     let path: String
     let notBefore: Int64
     let notAfter: Int64

@@ -28,15 +28,29 @@ package struct TLSFailure: Sendable, Equatable, CustomStringConvertible {
 
     package let kind: Kind
     package let reason: String
+    /// The number of the alert that the other side sent (RFC 8446 §6); nil for other failures.
+    package let alert: UInt8?
+
+    /// The server does not accept our certificate, or wants one. It has not completed its handshake then, and so read
+    /// nothing of what we sent (RFC 8446 §4.4.2.4, §4.4.4), though ours may be complete: we offer no authentication
+    /// after the handshake. bad_certificate, unsupported_certificate, certificate_revoked, certificate_expired,
+    /// certificate_unknown, unknown_ca, access_denied, certificate_required.
+    package var refusesOurCertificate: Bool {
+        switch alert {
+        case 42, 43, 44, 45, 46, 48, 49, 116: true
+        default: false
+        }
+    }
 
     package var description: String { reason }
 
     static let cutOff = TLSFailure(
         .handshakeCutOff, "the other side closed the connection during the handshake")
 
-    init(_ kind: Kind, _ reason: String) {
+    init(_ kind: Kind, _ reason: String, alert: UInt8? = nil) {
         self.kind = kind
         self.reason = reason
+        self.alert = alert
     }
 
     /// From libssl's list of errors, which is emptied.
@@ -55,7 +69,7 @@ package struct TLSFailure: Sendable, Equatable, CustomStringConvertible {
         if let verification, verification != Int(X509_V_OK) {
             self.init(kind, String(cString: X509_verify_cert_error_string(verification)))
         } else {
-            self.init(kind, text)
+            self.init(kind, text, alert: kind == .alert ? UInt8(exactly: reason - SSL_AD_REASON_OFFSET) : nil)
         }
     }
 

@@ -57,11 +57,14 @@ package final class TLSServerContext: Sendable {
         current = Locked(try TLSServerGeneration(options, tickets: tickets, clock: clock))
     }
 
-    /// Reads the same files again, for the connections from here on. On an error, and when one has expired, those in
-    /// use stay.
+    /// Reads the same files again, for the connections from here on. On an error, and when a certificate that was not
+    /// in use has expired or is not valid yet, those in use stay.
     package func reload() throws(TLSError) {
         let next = try TLSServerGeneration(options, tickets: tickets, clock: clock)
-        if let problem = next.validityProblems(now: clock()).first { throw problem }
+        let (now, known) = (clock(), generation.validity)
+        for validity in next.validity where !known.contains(validity) {
+            if let problem = validity.problem(now: now) { throw problem }
+        }
         let before = current.withLock { current in
             let before = current
             current = next

@@ -6,7 +6,7 @@ final class TLSServerGeneration: Sendable {
     let tickets: TLSTicketKeys
     let expiries: [TLSExpiry]
     let clock: @Sendable () -> Int64
-    private let validity: [TLSValidity]
+    let validity: [TLSValidity]
     let exposures: [TLSError]
     private let names: ServerNameTable<TLSContextHandle>
     /// Of the first certificate.

@@ -142,6 +142,24 @@ struct TLSFilesTests {
         #expect(early.warnings.first?.problem == "the certificate is not valid yet")
     }
 
+    @Test("an expired certificate that is in use already keeps nobody else's renewal from being taken")
+    func renewalBesideExpired() throws {
+        let expired = try Certificates.shared.files(
+            .init(subject: "/CN=a.test", names: ["DNS:a.test"], days: -1))
+        let copy = try Copy(Certificates.server("b.test"))
+        let context = try TLSServerContext(.init(certificates: [expired, copy.files]))
+        let before = context.expiries
+        try copy.replace(Certificates.shared.files(.init(subject: "/CN=b.test", names: ["DNS:b.test"], days: 60)))
+        try context.reload()
+        #expect(context.expiries != before)
+        #expect(context.warnings.map(\.path) == [expired.chainPath])
+        let renewed = context.expiries
+        try copy.replace(Certificates.shared.files(.init(subject: "/CN=b.test", names: ["DNS:b.test"], days: -1)))
+        let error = #expect(throws: TLSError.self) { try context.reload() }
+        #expect(error?.path == copy.files.chainPath)
+        #expect(context.expiries == renewed)
+    }
+
     @Test("a key that every user can read is a warning")
     func exposedKey() throws {
         let copy = try Copy(Certificates.server("a.test"))
