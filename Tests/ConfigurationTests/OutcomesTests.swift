@@ -29,6 +29,7 @@ import Testing
     @Test func probeInFull() throws {
         let policy = try policy(
             #"""
+            hash { headers X-Ref; }
             on_unknown probe {
                 get "/{key}/{query(q)}?a={body.json(/a/0)}&b={body.form(b)}&c={header(X-Ref)}&d={{}}";
                 header Accept application/json; header X-Ref "{header(X-Ref)}:1";

@@ -276,6 +276,17 @@ import Testing
             ])
     }
 
+    @Test("values that are not kept are asked for")
+    func leftOut() throws {
+        let route = ObservedRoute(
+            name: "r",
+            directives: [
+                #"on_unknown probe { get "/o/{key}"; header Authorization "…"; header X-A "a"; found 200; }"#
+            ])
+        let suggestion = try suggestion([.seen(0, token: 1, payload: 1)], route)
+        #expect(suggestion.cautions.contains { $0.contains("'header Authorization'") && !$0.contains("X-A") })
+    }
+
     @Test("late repeats of a token lengthen the retention; slow first attempts the wait; large bodies the limit")
     func longer() throws {
         var large = Observation.seen(300_000_000, token: 3, payload: 3)

@@ -43,6 +43,47 @@ import Testing
         }
     }
 
+    /// Whatever of a document changes that its tokens leave out, a path finds the same in what is left of it.
+    @Test(arguments: [11, 12, 13, 14] as [UInt64])
+    func whatDoesNotCountIsNotFound(seed: UInt64) throws {
+        let selections = [
+            "//*[local-name()='a']", "//@*", "//*[local-name()='b']/*", "/*/*[1]", "//text()",
+            "//@*[local-name()='type']",
+            "//*[@*]", "//processing-instruction()", "/*",
+        ]
+        let paths = [
+            "string(/)", "//*", "//@*", "//*[2]", "/*/*/*", "//*[local-name()='a']/@*", "//*[last()]", "local-name(/*)",
+            "concat(local-name(//*[3]), count(//@*) > 3)",
+        ]
+        var random = SeededGenerator(seed: seed)
+        var same = 0
+        for _ in 0..<250 {
+            let root = Self.element(depth: 4, &random)
+            var target = Int.random(in: 0..<Self.leaves(root), using: &random)
+            let first = Writer.text(root, &random)
+            let second = Writer.text(Self.change(root, &target), &random)
+            let include = Bool.random(using: &random) ? [] : [selections.randomElement(using: &random) ?? ""]
+            let exclude = [selections.randomElement(using: &random) ?? ""]
+            let tokens = { try XMLForm.tokens($0, include: include, exclude: exclude) }
+            guard try tokens(first) == tokens(second) else { continue }
+            same += 1
+            var selection = XMLSelection()
+            selection.include = try include.map { try XPath($0, use: .selection) }
+            selection.exclude = try exclude.map { try XPath($0, use: .selection) }
+            for text in paths {
+                let path = try XPath(text, use: .token)
+                let found = try [first, second].map { document in
+                    // White space between elements does not count, nor does the order of attributes.
+                    try path.values(in: Array(document.utf8).span, charset: .absent, of: selection).map { value in
+                        value.filter { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+                    }.sorted { $0.lexicographicallyPrecedes($1) }
+                }
+                #expect(found[0] == found[1], "seed \(seed) \(text) \(include) \(exclude)\n\(first)\n\(second)")
+            }
+        }
+        #expect(same > 25, "seed \(seed)")
+    }
+
     @Test(arguments: [9, 10] as [UInt64])
     func encodingDoesNotMatter(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)

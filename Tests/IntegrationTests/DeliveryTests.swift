@@ -249,6 +249,35 @@ extension ProxyProcess {
         #expect(pair.upstream.executions == 2)
     }
 
+    @Test("B26 tracked: of two replays at once, the one that is lost does not hide that the other arrives")
+    func twoReplays() throws {
+        let release = Latch()
+        let pair = try pair(Self.undelivered, .resetWithin, release)
+        try lose(pair, .post(), .resetWithin, release)
+        try pair.proxy.waitForDelivery(false)
+        let clients = try [pair.proxy.client(receiveBuffer: 16384), pair.proxy.client(receiveBuffer: 16384)]
+        for client in clients {
+            try client.send(.post())
+            #expect(try client.head().isReplay)
+        }
+        // The last of both is on its way.
+        let unread = 300_000
+        for client in clients { _ = try client.exactly(large.count - unread) }
+        try poll("both replays have left the proxy") {
+            try pair.proxy.metric("oncegate_http_requests_in_flight") == 0 ? true : nil
+        }
+        clients[0].reset()
+        try poll("the first client has left") { try pair.proxy.metric("oncegate_connections") == 1 ? true : nil }
+        try pair.proxy.waitForDelivery(false)
+        _ = try clients[1].exactly(unread)
+        try pair.proxy.waitForDelivery(true)
+        try pair.proxy.waitForRescues(1)
+        #expect(pair.upstream.executions == 1)
+        // A new intent.
+        expectAnswer(try pair.proxy.post())
+        #expect(pair.upstream.executions == 2)
+    }
+
     @Test("B26 tracked over TLS: a cut answer is replayed")
     func cutOverTLS() throws {
         let pair = try ProtocolPair(.http1, "record_body_limit 64MiB; \(Self.undelivered)") { _ in

@@ -155,6 +155,7 @@ import Testing
             "mode observe;",
             "mode observe; key json /id; scope none; hash { body json; exclude json /ts; } retention 1h; on_missing_key reject;",
             "mode observe; namespace o urn:o; key xpath \"//o:Ref\"; hash { body soap; exclude xpath \"//o:Sent\"; window 1m; replay always; } on_missing_key hash; in_flight wait 5s; record 500; request_body_limit 1KiB;",
+            "mode observe; hash { body json; } on_unknown probe { get \"/o?a={body.json(/a)}\"; header Accept a/b; header X-Ref \"{body.json(/a)}\"; found 200; }",
         ]
         for (index, block) in blocks.enumerated() {
             let pair = try Pair(block)
@@ -179,6 +180,33 @@ import Testing
             let first = try pair.proxy.post("/", type, body: body)
             expectReplay(try pair.proxy.post("/", type, body: body), of: first)
         }
+    }
+
+    @Test(
+        "a probe's credential that the configuration spells out is kept nowhere; the suggested block says where it goes"
+    )
+    func literalCredential() throws {
+        let block = #"mode observe; on_unknown probe { get /o; header Authorization "Bearer hunter2"; found 200; }"#
+        let pair = try Pair(block)
+        for _ in 0..<2 { expectAnswer(try pair.proxy.post(body: "order")) }
+        let route = try #require(try Self.waitForReport(pair.proxy, requests: 2).routes.first)
+        #expect(route.configuration.contains("header Authorization \"…\";"), "\(route.configuration)")
+        let cautions = (route.object["suggestion"] as? [String: Any])?["cautions"] as? [String] ?? []
+        #expect(cautions.contains { $0.contains("'header Authorization'") }, "\(cautions)")
+        for format in ["json", "table", "html"] {
+            #expect(!(try Self.report(pair.proxy, "--format", format)).contains("hunter2"))
+        }
+        let folder = "\(pair.proxy.directory)/store/observations"
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            let octets = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)"))
+            #expect(octets.range(of: Data("hunter2".utf8)) == nil, "\(name)")
+        }
+        let path = "\(pair.proxy.directory)/proxy.conf"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try text.replacingOccurrences(of: "idempotency { \(block) }", with: route.configuration)
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        let check = try Subprocess.run([ProxyProcess.binary, "check", "-c", path])
+        #expect(check.ending == .exit(0) && check.error.contains("'…' stands for a value"), "\(check.error)")
     }
 
     @Test("nothing observed: what to do is said; wrong arguments: what is wrong")

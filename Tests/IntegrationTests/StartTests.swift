@@ -30,6 +30,22 @@ import Testing
         try expectFailure(configuration, ["\(taken.address)", "in use"])
     }
 
+    @Test("a probe that asks with what an attempt may make anew: check and the start refuse it")
+    func probeOfAnotherOperation() throws {
+        var configuration = try configuration()
+        configuration.route =
+            "idempotency { on_unknown probe { get \"/o/{header(X-Request-Id)}\"; found 200; absent 404; } }"
+        let directory = try TestScope.current!.newDirectory()
+        try ProxyProcess.write(configuration, in: directory)
+        for command in ["check", "run"] {
+            let result = try Subprocess.run([ProxyProcess.binary, command, "-c", "\(directory)/proxy.conf"])
+            #expect(result.ending == .exit(1), "\(command): \(result.error)")
+            #expect(result.error.contains("'{header(X-Request-Id)}' may differ in a repeat"), "\(result.error)")
+            #expect(result.error.contains("hash { headers Content-Type X-Request-Id; }"), "\(result.error)")
+            #expect(!result.error.contains("listening on"))
+        }
+    }
+
     @Test("an address that is not ours")
     func foreignAddress() throws {
         var configuration = try configuration()

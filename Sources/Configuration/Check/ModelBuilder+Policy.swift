@@ -32,6 +32,7 @@ extension ModelBuilder {
         policy.exposesFields = block.text("expose_headers") == "on"
         if let hash = block.given("hash")?.block { policy.hash = hashRule(hash, block, policy.xmlNamespaces) }
         checkPolicy(policy, block)
+        checkProbeValues(policy, block)
         return policy
     }
 

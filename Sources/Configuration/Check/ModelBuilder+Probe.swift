@@ -45,6 +45,12 @@ extension ModelBuilder {
             } catch {
                 log.error(statement.place(1), error.message, hint: error.hint)
             }
+            if name == "header", value.parts == [.literal(ObservedRoute.leftOut)] {
+                log.warning(
+                    statement.place(1), "'\(ObservedRoute.leftOut)' stands for a value that the report did not know",
+                    hint: "write env(\"NAME\") or file(\"/run/secrets/…\"): asked without it, the service finds nothing"
+                )
+            }
             checkTemplate(value, statement, 1, namespaces)
             fields.append(Probe.Field(name: field, value: value))
         }

@@ -5,11 +5,16 @@ extension Directives {
             name: "get", blocks: [.probe], forms: [.of(.value(.requestTemplate))], isRequired: true,
             help:
                 "What is asked for. {body.json(/POINTER)}, {body.xpath(EXPR)}, {body.form(NAME)}, {header(NAME)}, "
-                + "{query(NAME)} and {key} stand for values of the request, percent-encoded; {{ and }} for braces.",
+                + "{query(NAME)} and {key} stand for values of the request, percent-encoded; {{ and }} for braces. "
+                + "They must be the same in every attempt: part of the key or scope, or counted by the fingerprint.",
             example: "\"/orders?ref={body.json(/reference)}\"", isInExample: true),
         Directive(
             name: "header", blocks: [.probe], forms: [.of(.value(.fieldName), .value(.fieldTemplate))],
-            isRepeatable: true, help: "A field that the probe carries.", example: "Accept application/json"),
+            isRepeatable: true,
+            help:
+                "A field that the probe carries. {header(Authorization)} and {header(Cookie)} may stand in it, too, "
+                + "though they may be renewed between attempts.",
+            example: "Accept application/json"),
         Directive(
             name: "forward", blocks: [.probe], forms: [.of(.many(.fieldName))], defaultNote: "none",
             help: "Fields of the request that the probe carries, too.", example: "Authorization"),

@@ -81,13 +81,13 @@ package final class Identifier: Sendable {
         }
         if case .jwt = scope { verifiesTokens = true } else { verifiesTokens = false }
         var countedSlots: [Int] = []
-        for name in policy.hash?.headers ?? ["content-type"] {
+        for name in policy.countedFields {
             let slot = try wanted.slot(of: name)
             if !countedSlots.contains(slot) { countedSlots.append(slot) }
         }
         self.countedSlots = countedSlots
         var overrideSlots: [Int] = []
-        for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+        for name in Self.methodOverrideFields {
             overrideSlots.append(try wanted.slot(of: name))
         }
         self.overrideSlots = overrideSlots
@@ -114,6 +114,8 @@ package final class Identifier: Sendable {
         self.fingerprintPrefix = fingerprintPrefix
         self.wanted = wanted
     }
+
+    static let methodOverrideFields = ["x-http-method-override", "x-http-method", "x-method-override"]
 
     /// Whether the policy covers this method. Methods are case-sensitive (RFC 9110 §9.1).
     package func covers(method: Span<UInt8>) -> Bool {

@@ -11,10 +11,13 @@ struct Repeatability: Sendable {
     /// By how much a client's clock may be ahead.
     static let aheadMillisecondsMax: UInt64 = 60_000
 
+    /// In lower case.
+    static let fields = ["repeatability-request-id", "repeatability-client-id", "repeatability-first-sent"]
+
     init(wanted: inout WantedFields) throws(PolicyError) {
-        requestID = try wanted.slot(of: "repeatability-request-id")
-        clientID = try wanted.slot(of: "repeatability-client-id")
-        firstSent = try wanted.slot(of: "repeatability-first-sent")
+        requestID = try wanted.slot(of: Self.fields[0])
+        clientID = try wanted.slot(of: Self.fields[1])
+        firstSent = try wanted.slot(of: Self.fields[2])
     }
 
     func isPresent(_ gathered: borrowing GatheredFields) -> Bool {

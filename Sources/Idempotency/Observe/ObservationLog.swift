@@ -25,6 +25,9 @@ package struct ObservedRoute: Sendable, Equatable {
     /// Those of the block `hash`.
     package var hashDirectives: [String]
 
+    /// Stands in a directive for a value that is not kept.
+    package static let leftOut = "…"
+
     /// How long equal requests without token count as repeats where the route names no window.
     package static let windowMillisecondsDefault: UInt64 = 3_600_000
 

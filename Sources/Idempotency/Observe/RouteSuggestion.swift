@@ -165,6 +165,11 @@ private struct Choice {
     }
 
     private mutating func addCautions() {
+        for name in fieldsLeftOut {
+            cautions.append(
+                "the value of 'header \(name)' is not kept here: put env(\"NAME\") or file(\"PATH\") in the place of "
+                    + "'\(ObservedRoute.leftOut)' before you take the block; a probe that may not ask finds nothing")
+        }
         if figures.otherKeys > 0, figures.otherKeys >= figures.duplicates {
             cautions.append(
                 "\(figures.otherKeys) requests repeat a payload under another token: clients that make a token for "
@@ -196,6 +201,16 @@ private struct Choice {
         }
         if figures.requests < 100 {
             cautions.append("only \(figures.requests) requests were observed: let it run for longer")
+        }
+    }
+
+    /// Of a probe; their values are not kept.
+    private var fieldsLeftOut: [Substring] {
+        figures.route.directives.flatMap { directive in
+            directive.split(separator: "header ").dropFirst().compactMap { text in
+                let words = text.split(separator: " ", maxSplits: 2)
+                return words.count > 1 && words[1] == "\"\(ObservedRoute.leftOut)\";" ? words[0] : nil
+            }
         }
     }
 

@@ -34,7 +34,8 @@ extension Identifier {
                 case .header(let name): RequestValues.only(lines.filter { $0.name == name }.map(\.value))
                 case .query(let name): reader.parameter(name, in: query)
                 case .json(let selection): reader.json(selection, in: body)
-                case .xpath(let path): reader.xpath(path, in: body)
+                case .xpath(let path):
+                    reader.xpath(path, in: body, of: identity.fellBackToOctets ? nil : counted(for: path))
                 case .form(let name): reader.form(name, in: body)
                 case .probeHeader, .probeJSON, .probeXPath, .probeBody: nil
                 }
@@ -59,6 +60,13 @@ extension Identifier {
             question.answerBody = filled
         }
         return question
+    }
+
+    /// What of an XML body there is for a path; nil = all of it. The key is there, counted or not.
+    private func counted(for path: XPath) -> XMLSelection? {
+        guard case .xml(let selection) = body.form, selection != XMLSelection() else { return nil }
+        if repeatability == nil, case .xpath(let key)? = keySources.first, key == path { return nil }
+        return selection
     }
 
     private struct Line {
@@ -206,8 +214,10 @@ struct RequestValues {
     }
 
     /// Without the white space around it, which schemas collapse.
-    func xpath(_ path: XPath, in body: Span<UInt8>) -> [UInt8]? {
-        guard type.coding.isEmpty, let values = try? path.values(in: body, charset: type.charset) else { return nil }
+    func xpath(_ path: XPath, in body: Span<UInt8>, of selection: XMLSelection? = nil) -> [UInt8]? {
+        guard type.coding.isEmpty,
+            let values = try? path.values(in: body, charset: type.charset, of: selection)
+        else { return nil }
         return Self.only(values.map { Self.trimmed($0) })
     }
 

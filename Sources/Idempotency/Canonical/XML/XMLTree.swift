@@ -1,9 +1,9 @@
 import CLibXML2
 
-/// A tree, of which XPaths say what counts, as tokens.
+/// A tree, of which XPaths say what counts: as tokens, or reduced to it.
 enum XMLTree {
     /// What a path says of a node, in the node's `_private`, which libxml2 leaves to its user.
-    private enum Mark {
+    enum Mark {
         static let included = 1
         static let excluded = 2
         /// Something below is included.
@@ -14,13 +14,7 @@ enum XMLTree {
     static func write(
         _ document: xmlDocPtr, selection: borrowing XMLSelection, to writer: inout XMLTokenWriter
     ) throws(XMLError) {
-        let evaluator = try unsafe XPathEvaluator(document)
-        for index in selection.include.indices {
-            try unsafe evaluator.forEachNode(of: selection.include[index], include)
-        }
-        for index in selection.exclude.indices {
-            try unsafe evaluator.forEachNode(of: selection.exclude[index]) { unsafe mark($0, Mark.excluded) }
-        }
+        try unsafe mark(document, by: selection)
         writer.reset(isSOAP: selection.isSOAP)
         let root = unsafe UnsafeMutableRawPointer(document).assumingMemoryBound(to: xmlNode.self)
         // Whether the element at each level counts whole.
@@ -106,7 +100,17 @@ enum XMLTree {
 
     // MARK: Marks
 
-    private static func marks(_ node: xmlNodePtr) -> Int {
+    static func mark(_ document: xmlDocPtr, by selection: borrowing XMLSelection) throws(XMLError) {
+        let evaluator = try unsafe XPathEvaluator(document)
+        for index in selection.include.indices {
+            try unsafe evaluator.forEachNode(of: selection.include[index], include)
+        }
+        for index in selection.exclude.indices {
+            try unsafe evaluator.forEachNode(of: selection.exclude[index]) { unsafe mark($0, Mark.excluded) }
+        }
+    }
+
+    static func marks(_ node: xmlNodePtr) -> Int {
         unsafe Int(bitPattern: node.pointee._private)
     }
 

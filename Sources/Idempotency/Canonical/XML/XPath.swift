@@ -91,9 +91,13 @@ package struct XPath: Sendable, Equatable {
             in: body, charset: contentType.count > 0 ? BodyType(contentType: contentType).charset : .absent)
     }
 
-    func values(in body: Span<UInt8>, charset: XMLEncoding.Charset) throws(XMLError) -> [[UInt8]] {
+    /// - Parameter selection: with it, only what counts by it is there to be found.
+    func values(
+        in body: Span<UInt8>, charset: XMLEncoding.Charset, of selection: XMLSelection? = nil
+    ) throws(XMLError) -> [[UInt8]] {
         // The tree and its strings are used within the calls.
         return try unsafe XMLParser.withTree(body, charset: charset) { document throws(XMLError) in
+            if let selection { try unsafe XMLTree.reduce(document, to: selection) }
             let evaluator = try unsafe XPathEvaluator(document)
             var values: [[UInt8]] = []
             try evaluator.forEachString(of: self) { value in
