@@ -309,7 +309,7 @@ static inline long cl_nameless_file(const char *directory) {
     CL_RESULT(open(directory, __O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
 }
 
-// A file whose name is gone before this returns. `pattern` ends in XXXXXX.
+// A file whose name is gone before this returns. `pattern`: as mkstemp(3) takes and changes it.
 static inline long cl_unlinked_file(char *pattern) {
     int descriptor = mkstemp(pattern);
     if (descriptor < 0) return -(long)errno;

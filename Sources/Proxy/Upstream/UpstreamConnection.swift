@@ -288,7 +288,8 @@ final class UpstreamConnection: StreamChannel {
     private func failure(_ error: Errno) -> UpstreamFailure {
         guard phase != .connecting else { return tlsFailure == nil ? .notConnected(error) : .notSecured }
         // Over TLS 1.3 our handshake ends before the service has looked at our certificate.
-        return tlsFailure?.refusesOurCertificate == true && !hasAnswered ? .certificateRefused : .reset(error)
+        let hasRead = hasAnswered || http2?.session.areSettingsAcknowledged == true
+        return isRefusedByServer && !hasRead ? .certificateRefused : .reset(error)
     }
 
     override func outputDrained() {

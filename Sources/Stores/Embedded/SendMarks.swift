@@ -15,7 +15,8 @@ internal import Synchronization
 /// ```
 /// Slots are given out on the storage queue; `markSent` comes from any thread.
 final class SendMarks: @unchecked Sendable {
-    // @unchecked: the mapping is written through atomics only, and unmapped after the last user is gone.
+    // @unchecked: the mapping is written through atomics only, and unmapped after the last user is gone; `free` is
+    // touched on the storage queue only.
 
     enum Mark: Equatable {
         /// The claim was given and nothing of it sent.

@@ -24,6 +24,10 @@ extension StreamChannel {
     /// Set when `failed` is called with `Errno.protocolError`.
     package final var tlsFailure: TLSFailure? { tls?.failure }
 
+    /// The server did not complete its handshake, and so read nothing, though ours was complete: it does not take our
+    /// certificate. Does not look at what it may have sent before: who has seen an answer knows better.
+    package final var isRefusedByServer: Bool { tls?.isRefusedByServer ?? false }
+
     /// The peer's TCP ended without close_notify (RFC 8446 §6.1): what came before may be cut short.
     package final var isEndTruncated: Bool {
         guard let tls else { return false }

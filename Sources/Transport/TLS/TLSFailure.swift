@@ -31,11 +31,9 @@ package struct TLSFailure: Sendable, Equatable, CustomStringConvertible {
     /// The number of the alert that the other side sent (RFC 8446 §6); nil for other failures.
     package let alert: UInt8?
 
-    /// The server does not accept our certificate, or wants one. It has not completed its handshake then, and so read
-    /// nothing of what we sent (RFC 8446 §4.4.2.4, §4.4.4), though ours may be complete: we offer no authentication
-    /// after the handshake. bad_certificate, unsupported_certificate, certificate_revoked, certificate_expired,
-    /// certificate_unknown, unknown_ca, access_denied, certificate_required.
-    package var refusesOurCertificate: Bool {
+    /// The server does not accept our certificate, or wants one: bad_certificate, unsupported_certificate,
+    /// certificate_revoked, certificate_expired, certificate_unknown, unknown_ca, access_denied, certificate_required.
+    var refusesOurCertificate: Bool {
         switch alert {
         case 42, 43, 44, 45, 46, 48, 49, 116: true
         default: false

@@ -25,6 +25,8 @@ final class TLSSession {
     /// The other side said that it sends nothing more.
     @exclusivity(unchecked) private(set) var isEndReceived = false
     @exclusivity(unchecked) private(set) var isEndSent = false
+    /// Client: the server gave a ticket, which over TLS 1.3 it does after its handshake.
+    private var hasTicket = false
     @exclusivity(unchecked) private(set) var failure: TLSFailure?
     private(set) var agreement: TLSAgreement?
     /// What the client asked for, when it is a name.
@@ -241,8 +243,17 @@ final class TLSSession {
 
     /// Client: keeps a session to resume. Whether the reference to it is taken over.
     func keep(session: OpaquePointer) -> Bool {
+        hasTicket = true
         guard case .client(let generation, let key) = role else { return false }
         return generation.keep(session, key)
+    }
+
+    /// Client: the server refused our certificate and with it the handshake, though ours had ended (RFC 8446 §4.4.2.4,
+    /// §4.4.4): it has read nothing of what was sent. Over TLS 1.2, and after a resumption or a ticket, such an alert
+    /// would mean something else: we offer no authentication after the handshake.
+    var isRefusedByServer: Bool {
+        guard failure?.refusesOurCertificate == true, isClient, !hasTicket, let agreement else { return false }
+        return agreement.version == .tls13 && !agreement.isResumed
     }
 
     /// Server: chooses the certificate. False: the name is refused.
