@@ -295,6 +295,29 @@ import Testing
         for stream in streams { #expect(try !client.ending(of: stream).isComplete) }
     }
 
+    @Test("B9 connections that are idle after a hundred streams at a time keep none of their memory")
+    func idleAfterBurst() throws {
+        let piece = [UInt8](repeating: 9, count: 60 << 10)
+        let bench = try Bench { _ in .answer(200, body: piece) }
+        func burst() throws -> HTTP2Client {
+            let client = try bench.proxy.http2(settings: ["initial_window_size": 0])
+            let streams = try (0..<100).map { _ in try client.start(.get("/asset")) }
+            // All of each answer waits in the proxy.
+            for stream in streams { #expect(try client.head(on: stream).response?.status == 200) }
+            for stream in streams { try client.openWindow(of: stream, by: piece.count) }
+            for stream in streams { #expect(try client.response(on: stream).body.count == piece.count) }
+            try client.ping()
+            return client
+        }
+        let first = try burst()
+        let before = try bench.proxy.memoryKiB("VmRSS")
+        let idle = try (0..<12).map { _ in try burst() }
+        let growth = try bench.proxy.memoryKiB("VmRSS") - before
+        #expect(growth < 24 * 1024, "\(growth) KiB for \(idle.count) idle connections")
+        try first.close()
+        for client in idle { try client.close() }
+    }
+
     @Test(
         "B10 the connection's window is full again after octets that were read, padded, reset, refused or malformed",
         arguments: [

@@ -127,7 +127,10 @@ package final class HTTP2Session {
     package var events: [HTTP2Event] { box.state.events }
 
     /// Forgets events, and the heads and trailers that were not taken.
-    package func clearEvents() { box.state.clearEvents() }
+    package func clearEvents() {
+        box.state.clearEvents()
+        if activeStreams == 0 { head.giveUpBuffers(above: HTTP2SessionState.headBytesKept) }
+    }
 
     /// Exchanges a request's head for a used one, whose buffers serve again.
     package func takeRequestHead(_ slot: Int, into head: inout RequestHead) {

@@ -61,7 +61,28 @@ struct HTTP2SessionState {
         requestHeadsUsed = 0
         responseHeadsUsed = 0
         trailerSectionsUsed = 0
+        if table.count == 0 { trim() }
     }
+
+    /// Without streams: gives up what was needed for many at a time, or for large heads. Costs next to nothing when
+    /// there were few and small ones.
+    private mutating func trim() {
+        table.trim()
+        if requestHeads.count > 1 { requestHeads = [] }
+        if responseHeads.count > 1 { responseHeads = [] }
+        if trailerSections.count > 1 { trailerSections = [] }
+        if events.capacity > Self.eventsKept { events = [] }
+        for index in requestHeads.indices { requestHeads[index].fields.giveUpBuffers(above: Self.headBytesKept) }
+        for index in responseHeads.indices { responseHeads[index].fields.giveUpBuffers(above: Self.headBytesKept) }
+        for index in trailerSections.indices { trailerSections[index].giveUpBuffers(above: Self.headBytesKept) }
+        requestInProgress.fields.giveUpBuffers(above: Self.headBytesKept)
+        responseInProgress.fields.giveUpBuffers(above: Self.headBytesKept)
+        trailersInProgress.giveUpBuffers(above: Self.headBytesKept)
+        block.giveUpBuffers(above: Self.headBytesKept)
+    }
+
+    private static let eventsKept = 32
+    static let headBytesKept = 2 << 10
 
     // MARK: Heads
 

@@ -52,7 +52,6 @@ struct HTTP2Stream {
     mutating func reuse(as id: HTTP2StreamID) {
         var queue = OutboundBody()
         swap(&queue, &outbound)
-        queue.removeAll()
         self = HTTP2Stream(id: id)
         swap(&queue, &outbound)
     }
@@ -98,7 +97,7 @@ struct HTTP2StreamTable {
         return slot
     }
 
-    /// Removes the stream in a slot; the slot's buffers stay for the next one.
+    /// Removes the stream in a slot; the slot's small buffers stay for the next one.
     mutating func remove(_ slot: Int) {
         var hole = home(of: slots[slot].id)
         while index[hole] != UInt32(slot) + 1 {
@@ -114,12 +113,23 @@ struct HTTP2StreamTable {
             place(moved)
             next = (next &+ 1) & (index.count &- 1)
         }
-        slots[slot].outbound.removeAll()
+        slots[slot].outbound.handOn()
         slots[slot].ending = .open
         slots[slot].id = HTTP2StreamID(UInt32(0))
         free.append(slot)
         count -= 1
     }
+
+    /// With no stream open: gives up what more than a few streams at a time have needed.
+    mutating func trim() {
+        guard slots.count > Self.slotsKept else { return }
+        slots.removeSubrange(Self.slotsKept...)
+        slots = Array(slots)
+        free = Array(slots.indices)
+        index = [UInt32](repeating: 0, count: 16)
+    }
+
+    private static let slotsKept = 2
 
     /// Ids of one side go up in twos.
     @inline(__always)

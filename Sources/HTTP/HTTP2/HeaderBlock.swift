@@ -31,6 +31,10 @@ struct HeaderBlock: Sendable {
     /// The client says how its response is to be scheduled (RFC 9218 §5).
     private(set) var hasPriority = false
 
+    mutating func giveUpBuffers(above bytesMax: Int) {
+        if cookie.capacity > bytesMax { cookie = [] }
+    }
+
     mutating func begin(_ kind: Kind, limits: HTTP2Limits) {
         self.kind = kind
         fault = nil

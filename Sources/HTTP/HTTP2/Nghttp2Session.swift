@@ -228,6 +228,11 @@ struct OutboundHead {
     /// Points into arrays during `withFields` only.
     private var fields: [nghttp2_nv] = unsafe []
 
+    mutating func giveUpBuffers(above bytesMax: Int) {
+        guard unsafe values.capacity &+ fields.capacity &* MemoryLayout<nghttp2_nv>.stride > bytesMax else { return }
+        self = OutboundHead()
+    }
+
     mutating func setTrailers() {
         names.removeAll(keepingCapacity: true)
         values.removeAll(keepingCapacity: true)

@@ -12,8 +12,9 @@ struct OutboundBody {
     private var first = 0
     private(set) var count = 0
 
-    /// What one of these keeps for its next use, at most.
+    /// What one of these keeps while its stream is open, and for the next stream, at most.
     private static let capacityKept = 64 << 10
+    private static let capacityHandedOn = 2 << 10
 
     mutating func append(_ octets: Span<UInt8>) {
         guard octets.count > 0 else { return }
@@ -62,6 +63,13 @@ struct OutboundBody {
         first = 0
         pieces.removeAll(keepingCapacity: true)
         if own.capacity <= Self.capacityKept { own.removeAll(keepingCapacity: true) } else { own = [] }
+    }
+
+    /// Empties it for another stream. Connections have many streams and are idle for long: what was large is given up.
+    mutating func handOn() {
+        removeAll()
+        if own.capacity > Self.capacityHandedOn { own = [] }
+        if pieces.capacity > 16 { pieces = [] }
     }
 
     /// Gives up what is sent, when that is most of what is held.

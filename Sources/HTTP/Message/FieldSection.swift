@@ -27,10 +27,20 @@ package struct FieldSection: Sendable {
 
     package init() {}
 
-    /// Empties the section and keeps its buffers.
+    /// Empties the section and keeps its buffers, unless they are large.
     package mutating func reset() {
         octets.removeAll(keepingCapacity: true)
         removeLines()
+        giveUpBuffers(above: Self.bytesKept)
+    }
+
+    /// What a section that is used again and again keeps.
+    private static let bytesKept = 8 << 10
+
+    /// Empties the section if it holds more memory than so many octets.
+    mutating func giveUpBuffers(above bytesMax: Int) {
+        guard octets.capacity &+ lines.capacity &* MemoryLayout<FieldLine>.stride > bytesMax else { return }
+        self = FieldSection()
     }
 
     mutating func removeLines() {

@@ -144,6 +144,8 @@ final class HTTP2Downstream {
     }
 
     private func becameIdle() {
+        // A connection may be idle for long after it was busy.
+        if streams.capacity > 16 { streams = [:] }
         switch shutdown {
         case .none:
             idleDeadline = worker.now.adding(milliseconds: context.timeouts.keepAlive)

@@ -253,6 +253,17 @@ final class Exchange {
         timeline = Timeline()
     }
 
+    /// For one that will not be used again soon.
+    func giveUpBuffers() {
+        head = RequestHead()
+        answerHead = ResponseHead()
+        path = []
+        body.memory = []
+        trailerLines = []
+        fieldLines = []
+        held = []
+    }
+
     /// Keeps a small buffer for the next exchange and gives a large one back.
     private static func empty(_ buffer: inout [UInt8]) {
         if buffer.capacity <= 4096 {

@@ -144,9 +144,13 @@ final class WorkerContext {
     func closeExchange(_ exchange: Exchange) {
         let index = Int(exchange.id & 0xFFFF_FFFF)
         generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
+        if freeExchanges.count >= WorkerContext.warmExchanges { exchange.giveUpBuffers() }
         freeExchanges.append(index)
         shared.requestsInFlight.subtract(1, ordering: .relaxed)
     }
+
+    /// So many unused exchanges keep their buffers; what a peak needed more is given back.
+    private static let warmExchanges = 256
 
     var exchangesInFlight: Int { exchanges.count - freeExchanges.count }
 
