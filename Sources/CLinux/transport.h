@@ -5,6 +5,7 @@
 
 #include "shims.h"
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,6 +13,11 @@
 
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
+#endif
+
+// Declared under _GNU_SOURCE only, see shims.h.
+#ifndef POLLRDHUP
+#define POLLRDHUP 0x2000
 #endif
 
 // Declared by glibc under _GNU_SOURCE only, see shims.h.
@@ -101,6 +107,11 @@ static inline long cl_recv(int descriptor, void *bytes, size_t count) { CL_RESUL
 static inline long cl_peek(int descriptor) {
     char byte;
     CL_RESULT(recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+}
+// 1 when the peer has ended its side or an error is due, also behind octets that are not read yet; else 0.
+static inline long cl_poll_end(int descriptor) {
+    struct pollfd entry = {descriptor, POLLRDHUP, 0};
+    CL_RESULT(poll(&entry, 1, 0));
 }
 static inline long cl_send(int descriptor, const void *bytes, size_t count) {
     CL_RESULT(send(descriptor, bytes, count, MSG_NOSIGNAL));

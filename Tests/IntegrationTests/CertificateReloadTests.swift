@@ -86,6 +86,21 @@ import Testing
         try poll("the new certificate") { try serial(proxy) == "subject=CN = third.test" ? true : nil }
     }
 
+    @Test("C9 one that is not valid yet is refused, and taken when it is: nothing more has to be done")
+    func earlyCertificate() throws {
+        let files = try Rotating()
+        try files.put(.server("first.test"))
+        let proxy = try files.proxy(ScriptedUpstream())
+        try files.put(.server("second.test").with { $0.startsInSeconds = 8 })
+        try poll("it is refused") {
+            try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) == 1 ? true : nil
+        }
+        try proxy.process.waitForError("the log says why") { $0.contains("not valid yet") ? true : nil }
+        #expect(try serial(proxy) == "subject=CN = first.test")
+        try poll("it is valid") { try serial(proxy) == "subject=CN = second.test" ? true : nil }
+        #expect(try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) == 1)
+    }
+
     @Test("C10 rotation under load: no handshake and no request fails")
     func rotatesUnderLoad() throws {
         let files = try Rotating()

@@ -102,6 +102,20 @@ import Testing
         expectProblem(try client.response(on: stream), "key-missing", status: 400)
     }
 
+    @Test("after an error of the connection nothing is done for its streams any more")
+    func connectionError() throws {
+        let pair = try HTTP2Pair { _ in .never }
+        let client = try pair.proxy.http2()
+        _ = try client.start(.get("/a"))
+        try pair.upstream.waitForAttempts(1)
+        // WINDOW_UPDATE beyond 2^31 - 1 octets: RFC 9113 §6.9.1.
+        try client.sendRaw([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF])
+        let ending = try client.waitForClose()
+        #expect(ending.goAway?.code == HTTP2Code.flowControlError.rawValue)
+        // The request has not changed anything, and nobody is to get its answer.
+        try pair.upstream.waitForResets(1)
+    }
+
     @Test("an event in the very moment in which the writing clock is looked at ends nothing", arguments: [false, true])
     func eventAtDeadline(isHTTP2: Bool) throws {
         let (latch, sent, seen) = (Latch(), Latch(), Latch())

@@ -155,6 +155,24 @@ private struct GRPCResult: Decodable, Equatable {
         #expect(line.server.executions.count == 2)
     }
 
+    @Test("B37 a status in the head whose end comes in a frame of its own: as in a head alone")
+    func statusBeforeTheEnd() throws {
+        let pair = try HTTP2Pair { request in
+            let head = [Field("content-type", "application/grpc"), Field("grpc-status", request.ordinal == 1 ? "14" : "0")]
+            return HTTP2Reply(.read, .head(200, head), .ping, .data([], end: true))
+        }
+        let client = try pair.proxy.http2()
+        let call = Request(
+            "POST", "/p.S/M", [Field("content-type", "application/grpc"), Field("idempotency-key", "K")],
+            body: .length([0, 0, 0, 0, 1, 7]))
+        #expect(try client.send(call)["grpc-status"] == "14")
+        // UNAVAILABLE is not kept, and the success is.
+        let second = try client.send(call)
+        #expect(second["grpc-status"] == "0" && !second.isReplay)
+        #expect(try client.send(call).isReplay)
+        #expect(pair.upstream.executions == 2)
+    }
+
     @Test("E26 grpc-timeout, te and user-agent differ on a retry: the same request")
     func deadlines() throws {
         let line = try Line()

@@ -60,6 +60,55 @@ import Testing
         try pair.upstream.waitForResets(1)
     }
 
+    @Test("of a request whose end alone waits for a window nothing is left when it is answered")
+    func endWithoutWindow() throws {
+        let latch = Latch()
+        let pair = try HTTP2Pair(acknowledges: false) { _ in
+            HTTP2Reply(.read(atLeast: 65_535), .wait(latch)).then(
+                HTTP2Reply(.head(200, [Field("content-length", "2")]), .data(octets("ok"), end: true)))
+        }
+        let client = try pair.proxy.http2()
+        let stream = try client.open(Request.post().http2Fields.filter { $0.name != "content-length" }, end: false)
+        try client.send([UInt8](repeating: 7, count: 65_535), on: stream, end: false)
+        try client.send([], on: stream, end: true)
+        try client.ping()
+        latch.open()
+        #expect(try client.response(on: stream).text == "ok")
+        try pair.upstream.waitForResets(1)
+    }
+
+    /// The kernel has the end of a connection to this server's port and nobody has closed it yet: CLOSE_WAIT.
+    private static func isEnded(by serverURL: String) throws -> Bool {
+        let port = String(Int(serverURL.split(separator: ":").last ?? "") ?? 0, radix: 16, uppercase: true)
+        let sockets = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8).split(separator: "\n").dropFirst()
+        return sockets.contains { line in
+            let columns = line.split(separator: " ")
+            return columns.count > 3 && columns[2].hasSuffix(":" + port) && columns[3] == "08"
+        }
+    }
+
+    @Test("B41 a shared connection whose end the kernel knows gets no POST", arguments: [false, true])
+    func deadSharedConnection(tls: Bool) throws {
+        let (begun, latch) = (Latch(), Latch())
+        let pair = try HTTP2Pair(tls: tls, configure: { $0.workers = 1 }) { request in
+            request.path == "/held"
+                ? HTTP2Reply(.read, .reach(begun), .wait(latch), tls ? .truncate : .close) : .answer()
+        }
+        let held = Running { try pair.proxy.send(.get("/held")) }
+        try begun.wait()
+        let client = try pair.proxy.client()
+        expectAnswer(try client.exchange(.post(key: "A")))
+        // The POST first, then the end: both are in the kernel when the proxy next looks.
+        try pair.proxy.stop()
+        try client.send(.post(key: "B"))
+        latch.open()
+        try poll("the service's FIN") { try Self.isEnded(by: pair.upstream.serverURL) ? true : nil }
+        pair.proxy.kill(SIGCONT)
+        expectAnswer(try client.response())
+        #expect(try held.join().status == 502)
+        #expect(pair.upstream.requests.map(\.connection) == [1, 1, 2])
+    }
+
     @Test("twenty clients that read nothing do not hold up others on the same connection")
     func stalledReaders() throws {
         let piece = [UInt8](repeating: 5, count: 65536)

@@ -25,6 +25,8 @@ package struct TestCertificate: Sendable, Hashable {
     package var authority: String? = "main"
     /// Valid from now for so long; negative = it ended so long ago.
     package var days = 30
+    /// Valid only so many seconds after it is made.
+    package var startsInSeconds = 0
     /// Tells apart certificates that say the same.
     package var serial = 0
 
@@ -130,12 +132,48 @@ private final class TestCertificates: Sendable {
         try openssl(
             ["req", "-new", "-nodes", "-keyout", files.key, "-out", request, "-subj", certificate.subject] + algorithm)
         let issuer = try certificate.authority.map { try authority($0, &state) }
-        let signature = issuer.map { ["-CA", $0.certificate, "-CAkey", $0.key] } ?? ["-signkey", files.key]
-        try openssl(
-            ["x509", "-req", "-in", request, "-out", files.certificate, "-days", "\(certificate.days)"]
-                + ["-extfile", extensions] + signature)
+        if certificate.startsInSeconds > 0, let issuer {
+            try signForLater(certificate, files, request: request, extensions: extensions, issuer)
+        } else {
+            let signature = issuer.map { ["-CA", $0.certificate, "-CAkey", $0.key] } ?? ["-signkey", files.key]
+            try openssl(
+                ["x509", "-req", "-in", request, "-out", files.certificate, "-days", "\(certificate.days)"]
+                    + ["-extfile", extensions] + signature)
+        }
         try append(intermediatesOf: certificate.authority, to: files.certificate, &state)
         return files
+    }
+
+    /// `openssl x509` of Debian 12 knows no beginning but now.
+    private func signForLater(
+        _ certificate: TestCertificate, _ files: CertificateFiles, request: String, extensions: String,
+        _ issuer: CertificateFiles
+    ) throws {
+        let (configuration, database) = (files.certificate + ".cnf", files.certificate + ".db")
+        try """
+        [ca]
+        default_ca = tests
+        [tests]
+        database = \(database)
+        new_certs_dir = \(directory)
+        rand_serial = yes
+        unique_subject = no
+        default_md = sha256
+        policy = any
+        [any]
+        commonName = optional
+        """.write(toFile: configuration, atomically: false, encoding: .utf8)
+        try "".write(toFile: database, atomically: false, encoding: .utf8)
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "UTC")
+        format.dateFormat = "yyyyMMddHHmmss'Z'"
+        let start = Date(timeIntervalSinceNow: Double(certificate.startsInSeconds))
+        let end = start.addingTimeInterval(Double(certificate.days) * 86_400)
+        try openssl(
+            ["ca", "-batch", "-notext", "-config", configuration, "-in", request, "-out", files.certificate]
+                + ["-startdate", format.string(from: start), "-enddate", format.string(from: end)]
+                + ["-extfile", extensions, "-cert", issuer.certificate, "-keyfile", issuer.key])
     }
 
     /// A verifier knows the root alone.

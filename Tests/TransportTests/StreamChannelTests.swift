@@ -299,6 +299,24 @@ struct StreamChannelTests {
         #expect(server.harness.worker.performAndWait { !probe.value.peekIsAlive() })
     }
 
+    @Test func aConnectionInUseIsWholeUntilAnEndStandsBehindWhatIsNotRead() throws {
+        let channel = Recorder<WorkerBound<ProbeChannel>>()
+        let server = try ProbeServer { channel.append(WorkerBound($0, worker: $0.worker)) }
+        defer { server.stop() }
+        let client = try BlockingSocket(connectedTo: server.address)
+        let probe = channel.next()
+        try server.harness.worker.performAndWait {
+            #expect(probe.value.peekIsWhole())
+            try client.send(Array("an answer of another".utf8))
+            #expect(probe.value.peekIsWhole() && !probe.value.peekIsAlive())
+            client.shutdownWrite()
+            #expect(!probe.value.peekIsWhole())
+        }
+        #expect(server.events.next() == .received(Array("an answer of another".utf8)))
+        #expect(server.events.next() == .end)
+        #expect(server.harness.worker.performAndWait { !probe.value.peekIsWhole() })
+    }
+
     @Test func whatThePeerSentBeforeItBrokeTheConnectionIsHeardBeforeTheFailedWrite() throws {
         let channel = Recorder<WorkerBound<ProbeChannel>>()
         let server = try ProbeServer { channel.append(WorkerBound($0, worker: $0.worker)) }

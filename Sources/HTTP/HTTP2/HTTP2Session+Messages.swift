@@ -80,6 +80,9 @@ extension HTTP2Session {
     /// Octets of `sendData` that are not yet in frames.
     package func queuedOctets(_ stream: HTTP2StreamID) -> Int { box.state.queuedOctets(stream) }
 
+    /// Our message's last frame has been written, or the stream is gone.
+    package func isOwnMessageSent(_ stream: HTTP2StreamID) -> Bool { box.state.isOwnMessageSent(stream) }
+
     func submitTrailers(_ stream: HTTP2StreamID, _ lines: [UInt8]) {
         head.setTrailers()
         check(library.submit(.trailers(stream), &head, lines, []), stream)

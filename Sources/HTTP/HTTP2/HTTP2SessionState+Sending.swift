@@ -122,6 +122,12 @@ extension HTTP2SessionState {
         return table.slots[slot].outbound.count
     }
 
+    @inline(__always)
+    func isOwnMessageSent(_ id: HTTP2StreamID) -> Bool {
+        guard let slot = table.slot(of: id) else { return true }
+        return table.slots[slot].hasLocalEnded
+    }
+
     /// The slot of a stream that still takes DATA of ours.
     private func slotForData(_ id: HTTP2StreamID) -> Int? {
         guard let slot = table.slot(of: id), case .open = table.slots[slot].ending else { return nil }

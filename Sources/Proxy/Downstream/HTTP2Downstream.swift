@@ -171,7 +171,8 @@ final class HTTP2Downstream {
         if connection.queuedOutputBytes > 0, writeDeadline == .never { watchWriting() }
         if hasMore {
             connection.requestDrainNotice()
-        } else if endsAfterOutput || session.isFinished && streams.isEmpty {
+        } else if endsAfterOutput || session.isFinished {
+            // Where the session has found an error itself, the streams that are left can be told nothing.
             connection.endAfterOutput()
         }
     }

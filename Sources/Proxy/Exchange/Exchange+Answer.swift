@@ -103,7 +103,8 @@ extension Exchange {
     func answerBodyReceived(_ octets: Span<UInt8>) {
         CrashPoint.reach(.responseBodyHalf)
         setResponseIdleDeadline()
-        if owesAnswerStart { startRecording(answerHead.status) }
+        // A frame may end the message and hold nothing of it.
+        if owesAnswerStart, octets.count > 0 { startRecording(answerHead.status) }
         if attempt != nil { record(octets) } else { observed?.answerBodyReceived(octets) }
         guard !isClientDone, let downstream, octets.count > 0 else {
             if probe != nil { collectProbe(octets) }
@@ -181,7 +182,9 @@ extension Exchange {
             upstreamFailed(.extraOctets)
             return
         }
-        if owesAnswerStart { startRecording(trailers?.grpcStatus ?? answerHead.status) }
+        if owesAnswerStart {
+            startRecording(trailers?.grpcStatus ?? answerHead.fields.statusOfGRPC ?? answerHead.status)
+        }
         hasAnswerEnded = true
         timeline.answerEnded = context.worker.now
         CrashPoint.reach(.responseComplete)

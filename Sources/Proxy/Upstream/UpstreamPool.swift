@@ -117,8 +117,10 @@ final class UpstreamPool {
         // Not before something is shared: other servers pay nothing.
         guard !servers[server].shared.isEmpty else { return nil }
         return servers[server].shared.first { connection in
-            // With other exchanges on it the connection is alive as far as anybody knows.
-            connection.hasRoom && (!validates || connection.streamCount > 0 || connection.peekIsAlive())
+            guard connection.hasRoom else { return false }
+            guard validates else { return true }
+            // Octets that wait are the answers of other exchanges, if there are any.
+            return connection.streamCount > 0 ? connection.peekIsWhole() : connection.peekIsAlive()
         }
     }
 

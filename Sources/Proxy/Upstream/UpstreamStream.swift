@@ -202,8 +202,9 @@ final class UpstreamStream {
         connection.pool.serverAnswered(connection.server)
         connection.pool.streamEnded(connection.server)
         if let owner, let id {
-            // RFC 9113 §8.1: what is left of the request is not needed.
-            if !requestIsComplete || queuedOctets > 0 { owner.reset(self, id, .noError) }
+            // RFC 9113 §8.1: what is left of the request is not needed. That may be its end alone, which waits for the
+            // service's window as octets do.
+            if !requestIsComplete || !owner.session.isOwnMessageSent(id) { owner.reset(self, id, .noError) }
             if owed > 0 { giveBack(owed) }
             owed = 0
         }

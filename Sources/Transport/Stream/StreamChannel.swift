@@ -160,6 +160,14 @@ open class StreamChannel: Channel {
         return -cl_peek(descriptor) == EAGAIN
     }
 
+    /// Whether a connection in use is whole as far as the kernel knows: no end, no error, also behind what is not read
+    /// yet. For one that is shared, before it is given what must not be lost.
+    package final func peekIsWhole() -> Bool {
+        guard isOpen, state.isDisjoint(with: [.endRead, .peerClosed]), writeError == nil else { return false }
+        if let tls, tls.isEndReceived || tls.failure != nil { return false }
+        return cl_poll_end(descriptor) == 0
+    }
+
     // MARK: writing
 
     /// Octets that wait for the kernel; with TLS, those still to be encrypted and those that are.

@@ -28,9 +28,15 @@ struct TLSValidity: Sendable, Equatable {
     /// What is wrong with the dates, if anything.
     func problem(now: Int64) -> TLSError? {
         guard now > notAfter || now < notBefore else { return nil }
-        let what = now > notAfter ? "the certificate has expired" : "the certificate is not valid yet"
+        guard now <= notAfter else {
+            return TLSError(
+                kind: .expired, path: path, problem: "the certificate has expired",
+                advice: "renew it, or check the clock of this machine")
+        }
         return TLSError(
-            kind: .expired, path: path, problem: what, advice: "renew it, or check the clock of this machine")
+            kind: .expired, path: path, problem: "the certificate is not valid yet",
+            advice: "it will be in \(notBefore - now) s, or the clock of this machine is wrong",
+            validFromUnixSeconds: notBefore)
     }
 }
 

@@ -10,6 +10,7 @@ package struct TLSError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The key is another certificate's.
         case mismatch
         case encryptedKey
+        /// Or is not valid yet, see `validFromUnixSeconds`.
         case expired
         /// A warning: every user of the machine can read the key.
         case exposedKey
@@ -26,8 +27,13 @@ package struct TLSError: Error, Sendable, Equatable, CustomStringConvertible {
     package let problem: String
     /// "check the path".
     package let advice: String
+    /// When what is refused will be good, if nothing but time is missing.
+    package let validFromUnixSeconds: Int64?
 
-    package init(kind: Kind, path: String, problem: String, advice: String) {
+    package init(
+        kind: Kind, path: String, problem: String, advice: String, validFromUnixSeconds: Int64? = nil
+    ) {
+        self.validFromUnixSeconds = validFromUnixSeconds
         self.kind = kind
         self.path = path
         self.problem = problem

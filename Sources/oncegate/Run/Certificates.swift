@@ -30,6 +30,8 @@ final class Certificates: Sendable {
         var tickets: [String: TLSTicketKeys] = [:]
         /// What the files were when they were last read, readable or not.
         var seen: [String: FileIdentity] = [:]
+        /// Files with a certificate that was refused because it is not valid yet, and when it will be.
+        var early: [String: Int64] = [:]
         /// Whether there are listeners: they keep their contexts until the process ends.
         var isServing = false
     }
@@ -88,7 +90,10 @@ final class Certificates: Sendable {
 
     private func remember(_ paths: [String]) {
         state.withLock { state in
-            for path in paths { state.seen[path] = FileIdentity(path) }
+            for path in paths {
+                state.seen[path] = FileIdentity(path)
+                state.early[path] = nil
+            }
         }
     }
 
@@ -122,6 +127,7 @@ final class Certificates: Sendable {
             state.tickets = state.tickets.filter { shared.contains($0.key) }
             let paths = Set(shared + state.servers.flatMap(\.paths) + state.clients.flatMap(\.paths))
             state.seen = state.seen.filter { paths.contains($0.key) }
+            state.early = state.early.filter { paths.contains($0.key) }
         }
     }
 
@@ -132,10 +138,12 @@ final class Certificates: Sendable {
         reload(log) { _ in true }
     }
 
-    /// Reads what has changed since the last time.
+    /// Reads what has changed since the last time, or has become valid.
     func reloadChanged(_ log: Log) {
+        let now = Int64(time(nil))
         let changed = state.withLock { state in
             Set(state.seen.compactMap { FileIdentity($0.key) == $0.value ? nil : $0.key })
+                .union(state.early.compactMap { $0.value <= now ? $0.key : nil })
         }
         guard !changed.isEmpty else { return }
         reload(log) { paths in paths.contains { changed.contains($0) } }
@@ -184,6 +192,9 @@ final class Certificates: Sendable {
 
     private func failed(_ log: Log, _ error: TLSError) {
         certificateReloads.failures.add(1, ordering: .relaxed)
+        if let validFrom = error.validFromUnixSeconds {
+            state.withLock { $0.early[error.path] = validFrom }
+        }
         log.error(
             "certificates refused: those before stay in use", .string("file", error.path),
             .string("error", error.description))
