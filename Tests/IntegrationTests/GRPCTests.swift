@@ -158,7 +158,9 @@ private struct GRPCResult: Decodable, Equatable {
     @Test("B37 a status in the head whose end comes in a frame of its own: as in a head alone")
     func statusBeforeTheEnd() throws {
         let pair = try HTTP2Pair { request in
-            let head = [Field("content-type", "application/grpc"), Field("grpc-status", request.ordinal == 1 ? "14" : "0")]
+            let head = [
+                Field("content-type", "application/grpc"), Field("grpc-status", request.ordinal == 1 ? "14" : "0"),
+            ]
             return HTTP2Reply(.read, .head(200, head), .ping, .data([], end: true))
         }
         let client = try pair.proxy.http2()

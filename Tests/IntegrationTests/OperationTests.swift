@@ -328,6 +328,44 @@ import Testing
         expectReplay(try pair.proxy.restarted().post(key: "K"), of: first)
     }
 
+    @Test("SIGTERM: who has connected before the listeners close is served", arguments: Wire.allCases)
+    func drainsBacklog(wire: Wire) throws {
+        let pair = try ProtocolPair(.http1, configure: { $0.workers = 1 })
+        let kept = try pair.proxy.client()
+        expectAnswer(try kept.exchange(.get("/kept")))
+        // In the kernel's backlog, its request with it; more than are accepted at a time.
+        try pair.proxy.stop()
+        let clients = try (0..<40).map { _ in try pair.proxy.client() }
+        for client in clients { try client.send(.get()) }
+        try kept.send(.get("/kept"))
+        let other = Running { try pair.proxy.send(.get("/other"), over: wire) }
+        let (port, count) = wire.isSecure ? (pair.proxy.secure.port, 1) : (pair.proxy.clear.port, clients.count + 2)
+        try poll("it has connected") {
+            try KernelSockets.count(.established, localPort: port) >= count ? true : nil
+        }
+        pair.proxy.kill(SIGTERM)
+        pair.proxy.kill(SIGCONT)
+        for client in clients + [kept] { expectAnswer(try client.response(to: "GET")) }
+        expectAnswer(try other.join())
+        #expect(try pair.proxy.waitForExit() == .exit(0))
+    }
+
+    @Test("SIGTERM: who has connected and says nothing holds nothing up for long")
+    func drainsSilent() throws {
+        let pair = try Pair()
+        let silent = try pair.proxy.client()
+        let begun = try pair.proxy.client()
+        try begun.send("GET / HTTP/1.1\r\n")
+        expectAnswer(try pair.proxy.send(.get()))
+        let elapsed = try elapsedSeconds {
+            pair.proxy.kill(SIGTERM)
+            let ending = try pair.proxy.waitForExit()
+            #expect(ending == .exit(0))
+        }
+        #expect(elapsed < 5, "\(elapsed) s")
+        #expect(silent.isClosed() && begun.isClosed())
+    }
+
     @Test("a second SIGINT ends it at once, with 2")
     func secondInterrupt() throws {
         let pair = try Pair { _ in .never }

@@ -7,6 +7,7 @@ enum Wire: String, CaseIterable, Sendable {
     case http1, http1TLS, h2c, http2
 
     var isHTTP2: Bool { self == .h2c || self == .http2 }
+    var isSecure: Bool { self == .http1TLS || self == .http2 }
 }
 
 /// What the service speaks.

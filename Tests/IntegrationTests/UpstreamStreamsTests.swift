@@ -77,16 +77,6 @@ import Testing
         try pair.upstream.waitForResets(1)
     }
 
-    /// The kernel has the end of a connection to this server's port and nobody has closed it yet: CLOSE_WAIT.
-    private static func isEnded(by serverURL: String) throws -> Bool {
-        let port = String(Int(serverURL.split(separator: ":").last ?? "") ?? 0, radix: 16, uppercase: true)
-        let sockets = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8).split(separator: "\n").dropFirst()
-        return sockets.contains { line in
-            let columns = line.split(separator: " ")
-            return columns.count > 3 && columns[2].hasSuffix(":" + port) && columns[3] == "08"
-        }
-    }
-
     @Test("B41 a shared connection whose end the kernel knows gets no POST", arguments: [false, true])
     func deadSharedConnection(tls: Bool) throws {
         let (begun, latch) = (Latch(), Latch())
@@ -102,7 +92,8 @@ import Testing
         try pair.proxy.stop()
         try client.send(.post(key: "B"))
         latch.open()
-        try poll("the service's FIN") { try Self.isEnded(by: pair.upstream.serverURL) ? true : nil }
+        let port = pair.upstream.serverURL.split(separator: ":").last.flatMap { Int($0) }
+        try poll("the service's FIN") { try KernelSockets.count(.closeWait, remotePort: port) > 0 ? true : nil }
         pair.proxy.kill(SIGCONT)
         expectAnswer(try client.response())
         #expect(try held.join().status == 502)

@@ -139,8 +139,9 @@ package final class Running<Result: Sendable>: Sendable {
 
     package init(_ body: @escaping @Sendable () throws -> Result) {
         let result = self.result
+        let scope = TestScope.current
         let thread = Thread {
-            let outcome = Swift.Result { try body() }
+            let outcome = Swift.Result { try TestScope.$current.withValue(scope) { try body() } }
             result.with { $0 = outcome }
         }
         thread.stackSize = 1 << 20

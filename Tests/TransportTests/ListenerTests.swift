@@ -123,7 +123,26 @@ struct ListenerTests {
         for _ in clients { _ = batches.next() }
         #expect(Dictionary(grouping: batches.all) { $0 }.values.allSatisfy { $0.count <= 2 })
         #expect(worker.performAndWait { listener.value.acceptedCount } == 7)
-        worker.performAndWait { listener.value.closeAndUnlink() }
+    }
+
+    @Test func whoWaitsInTheBacklogIsTakenInBeforeTheEnd() throws {
+        let harness = try Harness()
+        defer { harness.stop() }
+        let worker = harness.worker
+        // Nobody else gets this address.
+        let address = SocketAddress.unix(Array(path("ending").utf8))
+        let listener = try worker.performAndWait {
+            let listener = try Listener(worker: worker, address: address) { descriptor, peer in
+                try? EchoChannel(worker: worker).adopt(descriptor: descriptor, peer: peer)
+            }
+            // As one that waits for handshakes, or rests.
+            listener.pause()
+            return WorkerBound(listener, worker: worker)
+        }
+        let clients = try (0..<50).map { _ in try BlockingSocket(connectedTo: address) }
+        for client in clients { try client.send([5]) }
+        worker.performAndWait { listener.value.acceptWaitingAndClose() }
+        for client in clients { #expect(try client.receive(count: 1) == [5]) }
         #expect(throws: TestFailure.self) { try BlockingSocket(connectedTo: address) }
     }
 

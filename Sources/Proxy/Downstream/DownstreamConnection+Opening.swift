@@ -24,12 +24,8 @@ extension DownstreamConnection {
 
     /// The client's address is known: TLS, or the first request.
     private func begin() {
+        guard let tls = settings.tls else { return awaitFirstHead() }
         let now = context.worker.now
-        guard let tls = settings.tls else {
-            phase = .head
-            deadline = now.adding(milliseconds: context.timeouts.requestHeader)
-            return
-        }
         phase = .handshake
         deadline = now.adding(milliseconds: context.timeouts.handshake)
         startTLS(tls)
@@ -78,9 +74,15 @@ extension DownstreamConnection {
         if agreement.alpn == .http2 {
             becomeHTTP2()
         } else {
-            phase = .head
-            deadline = context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
+            awaitFirstHead()
         }
+    }
+
+    private func awaitFirstHead() {
+        phase = .head
+        deadline =
+            context.isDraining
+            ? drainingPatience : context.worker.now.adding(milliseconds: context.timeouts.requestHeader)
     }
 
     func handshakeFailed(_ failure: TLSFailure) {
@@ -129,6 +131,7 @@ extension DownstreamConnection {
         deadline = .never
         http2 = HTTP2Downstream(connection: self, session: session)
         context.telemetry.connectionBecameHTTP2(listener)
+        if context.isDraining { http2?.drain() }
         markDirty()
     }
 

@@ -364,12 +364,20 @@ final class DownstreamConnection: StreamChannel {
         closesAfterAnswer = true
     }
 
-    /// Closes now if no request is being served, else after its answer.
+    /// Closes now if no request is being served, else after its answer. A client that has not sent a request yet gets a
+    /// moment to do so: it would have to take an end for a failure.
     func drainConnection() {
         if let http2 { return http2.drain() }
         closesAfterAnswer = true
-        if isIdle || phase == .proxyHeader || phase == .handshake { end() }
+        guard isIdle || phase == .proxyHeader || phase == .handshake else { return }
+        // What waits in the kernel may be a request that is about to be read.
+        if hasServed, !hasUnreadInput { return end() }
+        deadline = min(deadline, drainingPatience)
     }
+
+    /// Until when a connection on which nothing was served yet may begin, in a drain.
+    var drainingPatience: Instant { context.worker.now.adding(milliseconds: DownstreamConnection.drainingMilliseconds) }
+    private static let drainingMilliseconds: UInt64 = 1_000
 
     /// From here on the octets of both sides are opaque.
     func becomeTunnel(idleMilliseconds: UInt64) {

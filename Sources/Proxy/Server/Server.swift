@@ -281,7 +281,7 @@ package final class Server: @unchecked Sendable {
     package func startDraining() {
         shared.isDraining.store(true, ordering: .relaxed)
         for listener in listeners {
-            listener.worker.performAndWait { listener.value.closeAndUnlink() }
+            listener.worker.performAndWait { listener.value.acceptWaitingAndClose() }
         }
         for context in contexts { context.worker.post { context.value.startDraining() } }
     }

@@ -63,6 +63,19 @@ package final class Listener: Channel {
         if mayHaveMore { enqueue() }
     }
 
+    /// Takes in what waits in the kernel's backlog, which its end would reset, and stops.
+    package func acceptWaitingAndClose() {
+        guard isOpen else { return }
+        isPaused = false
+        isResting = false
+        mayHaveMore = true
+        acceptBurst(atMost: Self.waitingMax, regardsHandshakes: false)
+        closeAndUnlink()
+    }
+
+    /// The largest backlog that is asked for.
+    private static let waitingMax = 4096
+
     /// Stops, and removes the UNIX socket's file if this listener made it.
     package func closeAndUnlink() {
         guard isOpen else { return }
@@ -83,7 +96,7 @@ package final class Listener: Channel {
 
     override func acceptTurn() {
         isQueued = false
-        acceptBurst()
+        acceptBurst(atMost: worker.limits.acceptsPerBatch, regardsHandshakes: true)
     }
 
     override func discard() {
@@ -99,12 +112,12 @@ package final class Listener: Channel {
         worker.queueAccept(datum, withTLS: onManyHandshakes != nil)
     }
 
-    private func acceptBurst() {
+    private func acceptBurst(atMost countMax: Int, regardsHandshakes: Bool) {
         var storage = sockaddr_storage()
         var length: socklen_t = 0
-        var left = worker.limits.acceptsPerBatch
+        var left = countMax
         while mayHaveMore, !isPaused, !isResting, isOpen {
-            guard left > 0, mayAcceptHandshakes() else { return enqueue() }
+            guard left > 0, !regardsHandshakes || mayAcceptHandshakes() else { return enqueue() }
             left -= 1
             let result = cl_accept(descriptor, &storage, &length)
             if result >= 0 {

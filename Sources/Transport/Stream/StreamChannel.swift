@@ -160,6 +160,9 @@ open class StreamChannel: Channel {
         return -cl_peek(descriptor) == EAGAIN
     }
 
+    /// Whether octets of the peer wait, in the kernel or here.
+    package final var hasUnreadInput: Bool { isOpen && (!kept.isEmpty || cl_peek(descriptor) > 0) }
+
     /// Whether a connection in use is whole as far as the kernel knows: no end, no error, also behind what is not read
     /// yet. For one that is shared, before it is given what must not be lost.
     package final func peekIsWhole() -> Bool {

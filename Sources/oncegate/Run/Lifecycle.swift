@@ -117,15 +117,22 @@ final class Lifecycle: Sendable {
         after(delayMilliseconds) { [self] in
             assembly.server.startDraining()
             let deadline = Instant.current().adding(milliseconds: assembly.configuration.drain.timeoutMilliseconds)
-            waitForExchanges(until: deadline) { [self] isDone in
-                if isDone { return waitForConnections() }
-                assembly.log.warning(
-                    "drain timeout: what is in flight becomes unknown",
-                    .int("in_flight", assembly.server.requestsInFlight))
-                assembly.server.abandonExchanges()
-                let end = Instant.current().adding(milliseconds: Lifecycle.abandonMilliseconds)
-                waitForExchanges(until: end) { [self] _ in stop() }
+            finishExchanges(until: deadline)
+        }
+    }
+
+    private func finishExchanges(until deadline: Instant) {
+        waitForExchanges(until: deadline) { [self] isDone in
+            if isDone {
+                let end = Instant.current().adding(milliseconds: Lifecycle.lastOctetsMilliseconds)
+                return waitForConnections(until: end, exchangesUntil: deadline)
             }
+            assembly.log.warning(
+                "drain timeout: what is in flight becomes unknown",
+                .int("in_flight", assembly.server.requestsInFlight))
+            assembly.server.abandonExchanges()
+            let end = Instant.current().adding(milliseconds: Lifecycle.abandonMilliseconds)
+            waitForExchanges(until: end) { [self] _ in stop() }
         }
     }
 
@@ -135,15 +142,14 @@ final class Lifecycle: Sendable {
         after(UInt64(Lifecycle.pollMilliseconds)) { [self] in waitForExchanges(until: deadline, done) }
     }
 
-    /// Every exchange is over; what was queued for its client may not have left.
-    private func waitForConnections() {
-        let end = Instant.current().adding(milliseconds: Lifecycle.lastOctetsMilliseconds)
-        waitForConnections(until: end)
-    }
-
-    private func waitForConnections(until end: Instant) {
+    /// Every exchange is over. What was queued for its client may not have left, and a client that had just connected
+    /// may still send its first request.
+    private func waitForConnections(until end: Instant, exchangesUntil deadline: Instant) {
+        if assembly.server.requestsInFlight > 0 { return finishExchanges(until: deadline) }
         if assembly.server.connectionCount == 0 || Instant.current() >= end { return stop() }
-        after(UInt64(Lifecycle.pollMilliseconds)) { [self] in waitForConnections(until: end) }
+        after(UInt64(Lifecycle.pollMilliseconds)) { [self] in
+            waitForConnections(until: end, exchangesUntil: deadline)
+        }
     }
 
     private func stop() {
