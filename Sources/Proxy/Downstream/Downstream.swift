@@ -48,14 +48,6 @@ extension Downstream {
         }
     }
 
-    /// The whole body, by reference.
-    func sendBody(shared octets: [UInt8]) {
-        switch self {
-        case .connection(let connection): connection.sendBody(shared: octets)
-        case .stream(let stream): stream.sendBody(shared: octets)
-        }
-    }
-
     /// The exchange needs its client no more; the answer, if any, is completely queued.
     func answerEnded() {
         switch self {

@@ -51,7 +51,7 @@ extension Exchange {
         if !body.isEmpty {
             // Collected before it was known that the request passes through.
             if upstream.queuedOctets + body.count >= context.limits.outputHighWater { upstream.requestDrainNotice() }
-            upstream.sendBody(body.memory.span)
+            upstream.sendBody(shared: body.memory)
             body.memory = []
             context.releaseBodyMemory(reservedBytes)
             reservedBytes = 0
@@ -88,7 +88,7 @@ extension Exchange {
         if CrashPoint.isArmed(.requestHalf) { upstream.flush() }
         CrashPoint.reach(.requestHalf)
         if body.spooled != nil { return sendSpooledBody() }
-        if !body.isEmpty { upstream.sendBody(body.memory.span) }
+        if !body.isEmpty { upstream.sendBody(shared: body.memory) }
         endForwarding()
     }
 

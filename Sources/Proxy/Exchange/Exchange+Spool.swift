@@ -224,7 +224,7 @@ extension Exchange {
                 upstream.deadline = earlier(
                     context.worker.now.adding(milliseconds: route?.timeouts.responseIdle ?? 60_000))
             }
-            upstream.sendBody(octets.span)
+            upstream.sendBody(shared: octets)
             continueSpooledBody()
         case .failure(let error):
             context.telemetry.spoolFailed(error)
@@ -236,7 +236,7 @@ extension Exchange {
         if isCovered { return endForwarding() }
         // It was collected before it was known that the request passes through: what comes from here on follows it.
         closeSpooledBody()
-        if !body.memory.isEmpty { upstream.sendBody(body.memory.span) }
+        if !body.memory.isEmpty { upstream.sendBody(shared: body.memory) }
         body.memory = []
         unreserve(reservedBytes)
         if hasRequestEnded {

@@ -24,6 +24,8 @@ protocol MessageCarrier: AnyObject {
 
     /// A part of the body.
     func sendBody(_ octets: Span<UInt8>)
+    /// The same by reference, if it is large.
+    func sendBody(shared octets: [UInt8])
     /// The end of the message.
     func sendEnd(trailerLines: [UInt8])
     /// Asks to be told when what is queued has left.
@@ -53,6 +55,14 @@ extension Side {
         switch self {
         case .connection(let connection): connection.sendBody(octets)
         case .stream(let stream): stream.sendBody(octets)
+        }
+    }
+
+    /// The same by reference, if it is large.
+    func sendBody(shared octets: [UInt8]) {
+        switch self {
+        case .connection(let connection): connection.sendBody(shared: octets)
+        case .stream(let stream): stream.sendBody(shared: octets)
         }
     }
 

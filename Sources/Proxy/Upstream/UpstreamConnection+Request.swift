@@ -15,16 +15,27 @@ extension UpstreamConnection {
     }
 
     func sendBody(_ octets: Span<UInt8>) {
-        guard case .chunked = requestFraming else {
-            write(octets)
-            return
-        }
+        beginChunk(octets.count)
+        write(octets)
+        endChunk()
+    }
+
+    func sendBody(shared octets: [UInt8]) {
+        beginChunk(octets.count)
+        write(shared: octets, 0..<octets.count)
+        endChunk()
+    }
+
+    private func beginChunk(_ size: Int) {
+        guard case .chunked = requestFraming else { return }
         let context = pool.context
         context.scratch.removeAll(keepingCapacity: true)
-        HTTP1Serialiser.chunkHeader(octets.count, to: &context.scratch)
+        HTTP1Serialiser.chunkHeader(size, to: &context.scratch)
         write(contentsOf: context.scratch)
-        write(octets)
-        write(contentsOf: WireText.lineEnd)
+    }
+
+    private func endChunk() {
+        if case .chunked = requestFraming { write(contentsOf: WireText.lineEnd) }
     }
 
     func sendEnd(trailerLines: [UInt8]) {

@@ -61,6 +61,16 @@ final class UpstreamStream {
         connection.markDirty()
     }
 
+    func sendBody(shared octets: [UInt8]) {
+        guard octets.count >= UpstreamStream.sharedBytesMin else { return sendBody(octets.span) }
+        guard let owner, let id else { return }
+        owner.session.sendData(id, shared: octets, 0..<octets.count)
+        connection.markDirty()
+    }
+
+    /// What is smaller is cheaper to copy.
+    private static let sharedBytesMin = 4096
+
     func sendEnd(trailerLines: [UInt8]) {
         guard !isRequestComplete, let owner, let id else { return }
         isRequestComplete = true

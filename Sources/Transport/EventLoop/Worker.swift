@@ -364,7 +364,7 @@ package final class Worker: @unchecked Sendable {
 
     var hasManyHandshakes: Bool { newcomers.handshakeCount >= limits.handshakesQueuedMax }
 
-    /// What is flushed now is more than TLS's own.
+    /// What is flushed now is not a handshake: there are others than newcomers to be served.
     @inline(__always)
     func notePayload() { lastPayload = now }
 

@@ -11,8 +11,6 @@ final class TLSServerGeneration: Sendable {
     private let names: ServerNameTable<TLSContextHandle>
     /// Of the first certificate.
     let standard: TLSContextHandle
-    /// The protocols in ALPN's form, in the order of preference: each with its length before it.
-    let protocols: [UInt8]
 
     /// 32 KiB hold a chain of a dozen certificates.
     private static let chainBytesMax = 32 * 1024
@@ -31,7 +29,6 @@ final class TLSServerGeneration: Sendable {
         self.options = options
         self.tickets = tickets
         self.clock = clock
-        protocols = options.alpn.flatMap { [UInt8($0.rawValue.utf8.count)] + $0.rawValue.utf8 }
         var trust: TLSTrustStore?
         switch options.clientCertificates {
         case .none: break
