@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <linux/sockios.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -28,5 +29,11 @@
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+
+// Octets that malloc has given out, in all arenas and in mappings of their own (mallinfo(3)).
+static inline size_t cl_heap_allocated(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
 
 #endif

@@ -228,7 +228,7 @@ import Testing
         #expect(try proxy.outcomes("not_kept") + proxy.outcomes("answer_not_kept") + proxy.outcomes("tombstone") == 1)
         for name in [
             "oncegate_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
-            "process_start_time_seconds",
+            "oncegate_heap_allocated_bytes", "process_start_time_seconds",
             "oncegate_http_requests_total", "oncegate_connections_total", "oncegate_store_up",
             "oncegate_idempotency_records",
         ] {

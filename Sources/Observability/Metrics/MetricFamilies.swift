@@ -36,8 +36,8 @@ package enum MetricFamilies {
             .draining:
             limit(family)
         case .configReloads, .configLastReloadSuccessful, .configLastReloadSuccess: configuration(family)
-        case .buildInfo, .processCPUSeconds, .processResidentMemory, .processVirtualMemory, .processOpenDescriptors,
-            .processMaxDescriptors, .processStartTime, .processThreads:
+        case .buildInfo, .processCPUSeconds, .processResidentMemory, .heapAllocated, .processVirtualMemory,
+            .processOpenDescriptors, .processMaxDescriptors, .processStartTime, .processThreads:
             process(family)
         }
     }
@@ -270,6 +270,10 @@ package enum MetricFamilies {
         case .processCPUSeconds:
             counter("process_cpu_seconds_total", [], "Processor time used, user and system.", .callback)
         case .processResidentMemory: gauge("process_resident_memory_bytes", [], "Resident memory.", .callback)
+        case .heapAllocated:
+            gauge(
+                "oncegate_heap_allocated_bytes", [],
+                "Memory in use as the allocator counts it: without what it keeps for later.", .callback)
         case .processVirtualMemory: gauge("process_virtual_memory_bytes", [], "Virtual memory.", .callback)
         case .processOpenDescriptors: gauge("process_open_fds", [], "Open file descriptors.", .callback)
         case .processMaxDescriptors: gauge("process_max_fds", [], "Limit of open file descriptors.", .callback)

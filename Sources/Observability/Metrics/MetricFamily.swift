@@ -67,6 +67,7 @@ package enum MetricFamily: UInt8, Sendable, CaseIterable {
     case buildInfo
     case processCPUSeconds
     case processResidentMemory
+    case heapAllocated
     case processVirtualMemory
     case processOpenDescriptors
     case processMaxDescriptors

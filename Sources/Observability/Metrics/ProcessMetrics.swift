@@ -1,3 +1,4 @@
+internal import CLinux
 import Glibc
 
 /// The process's own numbers, under the names every Prometheus client uses.
@@ -9,6 +10,7 @@ extension MetricRegistry {
             let statistics = ProcessStatistics.read()
             samples.set(.processCPUSeconds, [], statistics.cpuSeconds)
             samples.set(.processResidentMemory, [], Double(statistics.residentBytes))
+            samples.set(.heapAllocated, [], Double(statistics.allocatedBytes))
             samples.set(.processVirtualMemory, [], Double(statistics.virtualBytes))
             samples.set(.processOpenDescriptors, [], Double(statistics.openDescriptors))
             samples.set(.processMaxDescriptors, [], Double(statistics.maxDescriptors))
@@ -22,6 +24,8 @@ extension MetricRegistry {
 package struct ProcessStatistics: Sendable {
     package var cpuSeconds = 0.0
     package var residentBytes: UInt64 = 0
+    /// Of all arenas, and of what is mapped for itself.
+    package var allocatedBytes: UInt64 = 0
     package var virtualBytes: UInt64 = 0
     package var openDescriptors = 0
     package var maxDescriptors: UInt64 = 0
@@ -44,6 +48,7 @@ package struct ProcessStatistics: Sendable {
         statistics.threads = field(20)
         statistics.virtualBytes = field(23)
         statistics.residentBytes = field(24) * UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 0))
+        statistics.allocatedBytes = UInt64(cl_heap_allocated())
         statistics.startSeconds = Double(bootSeconds()) + Double(field(22)) / ticks
         statistics.openDescriptors = countDescriptors()
         var limit = rlimit()
