@@ -35,6 +35,17 @@ package struct HTTP2Limits: Sendable, Equatable {
 
     package init() {}
 
+    /// Of a connection to a service, which many exchanges share.
+    package static func towardsService(streamsMax: Int) -> HTTP2Limits {
+        var limits = HTTP2Limits()
+        limits.streamsMax = UInt32(clamping: streamsMax)
+        // Exchanges that wait for slow clients must not take the window of the others.
+        limits.connectionWindowBytes = UInt32(clamping: UInt64(limits.streamsMax) * UInt64(limits.streamWindowBytes))
+        // Requests that wait to be written count too: of each stream a head, a reset and a window.
+        limits.queuedFramesMax = max(limits.queuedFramesMax, UInt32(clamping: 4 * UInt64(limits.streamsMax)))
+        return limits
+    }
+
     /// What the C library takes for `streamsMax`. It ends the connection of a peer that has acknowledged the limit and
     /// opens one stream too many; the session itself refuses such streams, as many as the peer's resets allow.
     var streamsFence: UInt32 { UInt32(clamping: UInt64(streamsMax) + UInt64(resetBurst)) }

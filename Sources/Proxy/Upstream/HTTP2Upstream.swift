@@ -14,13 +14,7 @@ final class HTTP2Upstream {
 
     init(connection: UpstreamConnection) throws(HTTP2Error) {
         self.connection = connection
-        var limits = HTTP2Limits()
-        limits.streamsMax = UInt32(clamping: connection.pool.settings.streamsMax)
-        // Exchanges that wait for slow clients must not take the window of the others.
-        limits.connectionWindowBytes = UInt32(
-            clamping: UInt64(limits.streamsMax) * UInt64(limits.streamWindowBytes))
-        // Requests that wait to be written count too: of each stream a head, a reset and a window.
-        limits.queuedFramesMax = max(limits.queuedFramesMax, UInt32(clamping: 4 * UInt64(limits.streamsMax)))
+        let limits = HTTP2Limits.towardsService(streamsMax: connection.pool.settings.streamsMax)
         session = try HTTP2Session(role: .client, limits: limits)
     }
 

@@ -36,6 +36,30 @@ struct HTTP2ConnectionTests {
         #expect(client.session.activeStreams == 0)
     }
 
+    @Test("A service may send its answer an octet at a time, for as long as it likes")
+    func smallFramesOfAService() throws {
+        let id = try #require(client.request())
+        exchange(client, server)
+        server.respond(id, ends: false)
+        for _ in 0..<5000 {
+            server.send(id, ".")
+            exchange(client, server)
+        }
+        #expect(client.error == nil && client.told.contains(.data(id, String(repeating: ".", count: 5000))))
+    }
+
+    @Test("As many requests as a service takes may wait to be sent at once")
+    func manyRequestsWait() {
+        let limits = HTTP2Limits.towardsService(streamsMax: 2000)
+        let client = HTTP2Peer(.client, limits)
+        client.receive(Frames.settings([(3, 2000)]))
+        _ = client.output()
+        for _ in 0..<2000 { #expect(client.request() != nil) }
+        // The service's acknowledgement comes before they are written.
+        client.receive(Frames.settingsAcknowledgement)
+        #expect(client.error == nil && client.session.activeStreams == 2000)
+    }
+
     @Test("GOAWAY: what lies above its last stream was not processed; what lies below goes on")
     func goAway() {
         start()
