@@ -28,4 +28,10 @@ package final class Locked<State>: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
         return body(&state)
     }
+
+    /// What was there before is freed outside the lock.
+    package func replace(with next: State) {
+        var before = next
+        withLock { swap(&$0, &before) }
+    }
 }

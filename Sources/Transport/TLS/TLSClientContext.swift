@@ -33,12 +33,7 @@ package final class TLSClientContext: Sendable {
     package func reload() throws(TLSError) {
         let next = try TLSClientGeneration(options)
         if next.validity != generation.validity, let problem = next.validity?.problem(now: clock()) { throw problem }
-        let before = current.withLock { current in
-            let before = current
-            current = next
-            return before
-        }
-        _ = consume before
+        current.replace(with: next)
     }
 
     /// What is wrong with our own certificate and does not keep it from being shown, as for `TLSServerContext`.

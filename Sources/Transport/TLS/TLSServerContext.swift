@@ -65,13 +65,7 @@ package final class TLSServerContext: Sendable {
         for validity in next.validity where !known.contains(validity) {
             if let problem = validity.problem(now: now) { throw problem }
         }
-        let before = current.withLock { current in
-            let before = current
-            current = next
-            return before
-        }
-        // Freed outside the lock.
-        _ = consume before
+        current.replace(with: next)
     }
 
     /// What is wrong and does not keep the listener from serving: certificates that have expired, or are not valid

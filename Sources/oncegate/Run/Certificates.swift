@@ -152,22 +152,10 @@ final class Certificates: Sendable {
     private func reload(_ log: Log, where isDue: ([String]) -> Bool) {
         let (servers, clients, tickets) = state.withLock { ($0.servers, $0.clients, $0.tickets) }
         for server in servers where isDue(server.paths) {
-            remember(server.paths)
-            do {
-                try server.context.reload()
-                succeeded(log, server.paths)
-            } catch {
-                failed(log, error)
-            }
+            reload(server.paths, log) { () throws(TLSError) in try server.context.reload() }
         }
         for client in clients where isDue(client.paths) {
-            remember(client.paths)
-            do {
-                try client.context.reload()
-                succeeded(log, client.paths)
-            } catch {
-                failed(log, error)
-            }
+            reload(client.paths, log) { () throws(TLSError) in try client.context.reload() }
         }
         for (path, keys) in tickets where isDue([path]) {
             remember([path])
@@ -183,6 +171,16 @@ final class Certificates: Sendable {
             }
         }
         warn(log)
+    }
+
+    private func reload(_ paths: [String], _ log: Log, _ read: () throws(TLSError) -> Void) {
+        remember(paths)
+        do throws(TLSError) {
+            try read()
+            succeeded(log, paths)
+        } catch {
+            failed(log, error)
+        }
     }
 
     private func succeeded(_ log: Log, _ paths: [String]) {
