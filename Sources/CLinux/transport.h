@@ -41,6 +41,13 @@ static inline uint64_t cl_wall_milliseconds(void) {
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
+// The same, exactly.
+static inline uint64_t cl_wall_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 // MARK: memory
 
 // Private, anonymous, zero; NULL without memory.

@@ -130,6 +130,22 @@ import Testing
         #expect(route.configuration.contains("replay undelivered;"))
     }
 
+    @Test("a repeat on another connection right behind an answer that was read is not taken for one that overtook it")
+    func rightBehind() throws {
+        let pair = try Pair("mode observe;") { _ in
+            // Longer than a tick of the coarse clock is behind.
+            usleep(1500)
+            return .answer(body: octets("same"))
+        }
+        for number in 0..<200 {
+            for _ in 0..<2 { expectAnswer(try pair.proxy.post(body: "order \(number)")) }
+        }
+        let route = try #require(try Self.waitForReport(pair.proxy, requests: 400).routes.first)
+        #expect(route.number("enforced", "without_token", "same_answer") == 200)
+        // Every one of them came after an answer that had arrived.
+        #expect("\(route.suggestion)".contains("200 of 200 repeats"), "\(route.suggestion)")
+    }
+
     @Test("an answer of which a UNIX socket does not tell whether it arrived is not taken for lost")
     func unknownDelivery() throws {
         let path = try TestScope.current!.newDirectory() + "/p.sock"

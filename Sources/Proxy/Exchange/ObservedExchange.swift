@@ -71,8 +71,8 @@ final class ObservedExchange {
         observation.payload = identity.payload
         observation.flags = flags
         observation.requestBytes = requestBytes
-        observation.milliseconds = context.worker.wallMilliseconds
         began = context.worker.now
+        observation.milliseconds = began.wallMilliseconds
         self.observation = observation
         context.observe(observation)
     }

@@ -19,6 +19,14 @@ package struct Instant: Comparable, Hashable, Sendable {
         Instant(nanoseconds: cl_monotonic_nanoseconds())
     }
 
+    /// When this was by the wall clock, as that stands now: milliseconds since the UNIX epoch, to the millisecond.
+    /// `Worker.wallMilliseconds` costs nothing and may be some milliseconds behind, so that it does not tell which of
+    /// two events was the earlier one.
+    package var wallMilliseconds: UInt64 {
+        let (wall, now) = (cl_wall_nanoseconds(), cl_monotonic_nanoseconds())
+        return (nanoseconds <= now ? wall &- (now &- nanoseconds) : wall &+ (nanoseconds &- now)) / 1_000_000
+    }
+
     @inlinable
     package static func < (left: Instant, right: Instant) -> Bool {
         left.nanoseconds < right.nanoseconds
