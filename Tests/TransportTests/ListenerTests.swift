@@ -146,6 +146,30 @@ struct ListenerTests {
         #expect(throws: TestFailure.self) { try BlockingSocket(connectedTo: address) }
     }
 
+    @Test func whoWaitsAtAHandedOverSocketIsLeftToTheNextOne() throws {
+        let socket = try ListeningSocket.bind(.unix(Array(path("handed-over").utf8)))
+        let harness = try Harness()
+        defer { harness.stop() }
+        let worker = harness.worker
+        let serve: (Int32, SocketAddress) -> Void = { descriptor, peer in
+            try? EchoChannel(worker: worker).adopt(descriptor: descriptor, peer: peer)
+        }
+        let adopted = try ListeningSocket.adopt(dup(socket.descriptor))
+        let first = try worker.performAndWait {
+            let listener = try Listener(worker: worker, socket: adopted, onAccept: serve)
+            listener.pause()
+            return WorkerBound(listener, worker: worker)
+        }
+        let client = try BlockingSocket(connectedTo: socket.address)
+        try client.send([6])
+        worker.performAndWait { first.value.acceptWaitingAndClose() }
+        #expect(worker.performAndWait { first.value.acceptedCount } == 0)
+        _ = try worker.performAndWait {
+            WorkerBound(try Listener(worker: worker, socket: socket, onAccept: serve), worker: worker)
+        }
+        #expect(try client.receive(count: 1) == [6])
+    }
+
     @Test func twoWorkersShareOneSocket() throws {
         let harnesses = [try Harness(), try Harness()]
         defer { for harness in harnesses { harness.stop() } }

@@ -82,7 +82,7 @@ struct HTTP2SessionState {
     }
 
     private static let eventsKept = 32
-    static let headBytesKept = 2 << 10
+    static let headBytesKept = 4 << 10
 
     // MARK: Heads
 

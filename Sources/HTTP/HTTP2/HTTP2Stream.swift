@@ -123,8 +123,8 @@ struct HTTP2StreamTable {
     /// With no stream open: gives up what more than a few streams at a time have needed.
     mutating func trim() {
         guard slots.count > Self.slotsKept else { return }
-        slots.removeSubrange(Self.slotsKept...)
-        slots = Array(slots)
+        // Of a part, so that it is a copy with no more room than that.
+        slots = Array(slots[..<Self.slotsKept])
         free = Array(slots.indices)
         index = [UInt32](repeating: 0, count: 16)
     }

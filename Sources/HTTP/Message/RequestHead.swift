@@ -1,5 +1,5 @@
-/// A request's head: ranges into one copy of its octets. Reused: `reset()` keeps capacity, so steady state allocates
-/// nothing.
+/// A request's head: ranges into one copy of its octets. Reused: `reset()` keeps what capacity usual heads need, so
+/// that they allocate nothing.
 package struct RequestHead: Sendable {
     /// The methods that the proxy must tell apart; any other token is `other`. Methods are case-sensitive.
     package enum Method: UInt8, Sendable, Equatable {

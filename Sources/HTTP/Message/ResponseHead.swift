@@ -1,4 +1,4 @@
-/// A response's head: ranges into one copy of its octets. Reused: `reset()` keeps capacity.
+/// A response's head: ranges into one copy of its octets. Reused: `reset()` keeps what capacity usual heads need.
 package struct ResponseHead: Sendable {
     /// The field lines; its octets hold the whole head, status line included.
     package var fields = FieldSection()

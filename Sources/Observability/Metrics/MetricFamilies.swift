@@ -273,7 +273,8 @@ package enum MetricFamilies {
         case .heapAllocated:
             gauge(
                 "oncegate_heap_allocated_bytes", [],
-                "Memory in use as the allocator counts it: without what it keeps for later.", .callback)
+                "Memory in use as the allocator counts it: with its threads' caches, without what else it keeps.",
+                .callback)
         case .processVirtualMemory: gauge("process_virtual_memory_bytes", [], "Virtual memory.", .callback)
         case .processOpenDescriptors: gauge("process_open_fds", [], "Open file descriptors.", .callback)
         case .processMaxDescriptors: gauge("process_max_fds", [], "Limit of open file descriptors.", .callback)

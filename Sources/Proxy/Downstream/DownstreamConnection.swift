@@ -233,7 +233,9 @@ final class DownstreamConnection: StreamChannel {
 
     override func receivedEnd() {
         switch phase {
-        case .head where exchange == nil, .draining, .lingering:
+        case .head where exchange == nil:
+            endWhenSent()
+        case .draining, .lingering:
             end()
         case .body, .head, .http2, .proxyHeader, .handshake:
             // The request will never be complete: nothing of it was executed on a covered route.
@@ -324,6 +326,11 @@ final class DownstreamConnection: StreamChannel {
         resumeReading()
     }
 
+    /// Nothing more is read; a client that is slow to take its last answer gets all of it.
+    private func endWhenSent() {
+        if queuedOutputBytes > 0 { linger() } else { end() }
+    }
+
     /// Ends the connection at once. A part of an answer may have been sent, so the client must see a broken message.
     func abort() {
         guard phase != .closed else { return }
@@ -371,13 +378,13 @@ final class DownstreamConnection: StreamChannel {
         closesAfterAnswer = true
         guard isIdle || phase == .proxyHeader || phase == .handshake else { return }
         // What waits in the kernel may be a request that is about to be read.
-        if hasServed, !hasUnreadInput { return end() }
+        if hasServed, !hasUnreadInput { return endWhenSent() }
         deadline = min(deadline, drainingPatience)
     }
 
     /// Until when a connection on which nothing was served yet may begin, in a drain.
     var drainingPatience: Instant { context.worker.now.adding(milliseconds: DownstreamConnection.drainingMilliseconds) }
-    private static let drainingMilliseconds: UInt64 = 1_000
+    private static let drainingMilliseconds: UInt64 = 2_000
 
     /// From here on the octets of both sides are opaque.
     func becomeTunnel(idleMilliseconds: UInt64) {

@@ -183,7 +183,9 @@ extension Exchange {
             return
         }
         if owesAnswerStart {
-            startRecording(trailers?.grpcStatus ?? answerHead.fields.statusOfGRPC ?? answerHead.status)
+            // A status in the trailers is the last word.
+            let told = trailers?.hasGRPCStatus == true ? trailers?.grpcStatus : answerHead.fields.statusOfGRPC
+            startRecording(told ?? answerHead.status)
         }
         hasAnswerEnded = true
         timeline.answerEnded = context.worker.now

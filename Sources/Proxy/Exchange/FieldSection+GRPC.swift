@@ -21,7 +21,7 @@ extension FieldSection {
 
     /// The same of trailers, which do not tell their message's type.
     var grpcStatus: UInt16? {
-        guard let line = firstIndex(named: "grpc-status") else { return nil }
+        guard let line = grpcStatusLine else { return nil }
         let text = value(lines[line])
         var code = 0
         guard (1...2).contains(text.count) else { return nil }
@@ -38,6 +38,10 @@ extension FieldSection {
         default: return nil
         }
     }
+
+    var hasGRPCStatus: Bool { grpcStatusLine != nil }
+
+    private var grpcStatusLine: Int? { firstIndex(named: "grpc-status") }
 
     private static let grpcType: [UInt8] = Array("application/grpc".utf8)
 }

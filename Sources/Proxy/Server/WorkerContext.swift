@@ -31,7 +31,9 @@ final class WorkerContext {
 
     @exclusivity(unchecked) private var exchanges: [Exchange] = []
     @exclusivity(unchecked) private var generations: [UInt32] = []
-    @exclusivity(unchecked) private var freeExchanges: [Int] = []
+    /// Unused exchanges, those that keep their buffers apart: they are taken first.
+    @exclusivity(unchecked) private var warmExchanges: [Int] = []
+    @exclusivity(unchecked) private var coldExchanges: [Int] = []
     @exclusivity(unchecked) private var outbox: [StoreRequest] = []
     @exclusivity(unchecked) private var observed: [Observation] = []
     @exclusivity(unchecked) private var deferred: [() -> Void] = []
@@ -128,7 +130,7 @@ final class WorkerContext {
 
     private func takeExchange() -> (Exchange, id: UInt64) {
         let index: Int
-        if let free = freeExchanges.popLast() {
+        if let free = warmExchanges.popLast() ?? coldExchanges.popLast() {
             index = free
         } else {
             index = exchanges.count
@@ -144,15 +146,19 @@ final class WorkerContext {
     func closeExchange(_ exchange: Exchange) {
         let index = Int(exchange.id & 0xFFFF_FFFF)
         generations[index] = (generations[index] &+ 1) & 0x7FFF_FFFF
-        if freeExchanges.count >= WorkerContext.warmExchanges { exchange.giveUpBuffers() }
-        freeExchanges.append(index)
+        if warmExchanges.count < WorkerContext.warmExchangesMax {
+            warmExchanges.append(index)
+        } else {
+            exchange.giveUpBuffers()
+            coldExchanges.append(index)
+        }
         shared.requestsInFlight.subtract(1, ordering: .relaxed)
     }
 
     /// So many unused exchanges keep their buffers; what a peak needed more is given back.
-    private static let warmExchanges = 256
+    private static let warmExchangesMax = 256
 
-    var exchangesInFlight: Int { exchanges.count - freeExchanges.count }
+    var exchangesInFlight: Int { exchanges.count - warmExchanges.count - coldExchanges.count }
 
     /// More requests than the limit are in flight, over all workers.
     var isAtCapacity: Bool { shared.requestsInFlight.load(ordering: .relaxed) > limits.requestsInFlightMax }

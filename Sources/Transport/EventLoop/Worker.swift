@@ -132,6 +132,7 @@ package final class Worker: @unchecked Sendable {
         defer { wake() }
         return try queue.sync {
             mailbox.gotQueue()
+            refreshTime()
             return try work()
         }
     }

@@ -63,9 +63,11 @@ package final class Listener: Channel {
         if mayHaveMore { enqueue() }
     }
 
-    /// Takes in what waits in the kernel's backlog, which its end would reset, and stops.
+    /// Takes in what waits in the kernel's backlog, which its end would reset, and stops. Those who wait at a socket
+    /// that was handed over are left to whoever gets it next.
     package func acceptWaitingAndClose() {
         guard isOpen else { return }
+        guard !socket.isHandedOver else { return closeAndUnlink() }
         isPaused = false
         isResting = false
         mayHaveMore = true

@@ -22,6 +22,8 @@ package struct ListeningSocket: Sendable {
     package let address: SocketAddress
     /// Identity of the UNIX socket's file that this process made.
     let file: (device: UInt64, inode: UInt64)?
+    /// Others hold it as well: closing it resets nobody who waits.
+    var isHandedOver = false
 
     /// Binds and listens. A UNIX socket's file that nobody listens on is replaced.
     package static func bind(
@@ -49,12 +51,15 @@ package struct ListeningSocket: Sendable {
         guard result >= 0 else {
             throw ListenError(address: "descriptor \(descriptor)", cause: .system(Errno(result: result)))
         }
-        return ListeningSocket(descriptor: descriptor, address: localAddress(of: descriptor), file: nil)
+        return ListeningSocket(
+            descriptor: descriptor, address: localAddress(of: descriptor), file: nil, isHandedOver: true)
     }
 
     /// The same socket under another descriptor, for another worker; it does not own the file.
     package func duplicate() throws(Errno) -> ListeningSocket {
-        ListeningSocket(descriptor: Int32(try check(cl_duplicate(descriptor))), address: address, file: nil)
+        ListeningSocket(
+            descriptor: Int32(try check(cl_duplicate(descriptor))), address: address, file: nil,
+            isHandedOver: isHandedOver)
     }
 
     /// Closes the descriptor; removes the UNIX socket's file if it is still the one made here.

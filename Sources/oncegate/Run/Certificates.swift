@@ -11,27 +11,21 @@ import Transport
 /// A Kubernetes volume changes by swapping a symbolic link, an ACME client by renaming: what is watched is the file
 /// that a path leads to.
 final class Certificates: Sendable {
-    private struct Server {
-        let context: TLSServerContext
+    private struct Entry<Context: AnyObject & Sendable> {
+        let context: Context
         let paths: [String]
         var isInUse = false
-    }
-
-    private struct Client {
-        let context: TLSClientContext
-        let paths: [String]
-        var isInUse = false
+        /// Its files hold a certificate that will be valid from then on, UNIX seconds.
+        var validFrom: Int64?
     }
 
     private struct State {
-        var servers: [Server] = []
-        var clients: [Client] = []
+        var servers: [Entry<TLSServerContext>] = []
+        var clients: [Entry<TLSClientContext>] = []
         /// Keys of tickets that replicas share, by their file.
         var tickets: [String: TLSTicketKeys] = [:]
         /// What the files were when they were last read, readable or not.
         var seen: [String: FileIdentity] = [:]
-        /// Files with a certificate that was refused because it is not valid yet, and when it will be.
-        var early: [String: Int64] = [:]
         /// Whether there are listeners: they keep their contexts until the process ends.
         var isServing = false
     }
@@ -65,7 +59,7 @@ final class Certificates: Sendable {
         } else {
             context = try TLSServerContext(options)
         }
-        state.withLock { $0.servers.append(Server(context: context, paths: paths)) }
+        state.withLock { $0.servers.append(Entry(context: context, paths: paths)) }
         return context
     }
 
@@ -84,16 +78,13 @@ final class Certificates: Sendable {
         if let path = options.caPath { paths.append(path) }
         remember(paths)
         let context = try TLSClientContext(options)
-        state.withLock { $0.clients.append(Client(context: context, paths: paths)) }
+        state.withLock { $0.clients.append(Entry(context: context, paths: paths)) }
         return context
     }
 
     private func remember(_ paths: [String]) {
         state.withLock { state in
-            for path in paths {
-                state.seen[path] = FileIdentity(path)
-                state.early[path] = nil
-            }
+            for path in paths { state.seen[path] = FileIdentity(path) }
         }
     }
 
@@ -127,7 +118,6 @@ final class Certificates: Sendable {
             state.tickets = state.tickets.filter { shared.contains($0.key) }
             let paths = Set(shared + state.servers.flatMap(\.paths) + state.clients.flatMap(\.paths))
             state.seen = state.seen.filter { paths.contains($0.key) }
-            state.early = state.early.filter { paths.contains($0.key) }
         }
     }
 
@@ -135,29 +125,27 @@ final class Certificates: Sendable {
 
     /// Reads every file again. What is bad is told, and what was read before stays in use.
     func reload(_ log: Log) {
-        reload(log) { _ in true }
+        reload(log) { _, _ in true }
     }
 
     /// Reads what has changed since the last time, or has become valid.
     func reloadChanged(_ log: Log) {
         let now = Int64(time(nil))
-        let changed = state.withLock { state in
-            Set(state.seen.compactMap { FileIdentity($0.key) == $0.value ? nil : $0.key })
-                .union(state.early.compactMap { $0.value <= now ? $0.key : nil })
+        let (changed, isAnyValid) = state.withLock { state in
+            (
+                Set(state.seen.compactMap { FileIdentity($0.key) == $0.value ? nil : $0.key }),
+                (state.servers.map(\.validFrom) + state.clients.map(\.validFrom)).contains { $0 ?? .max <= now }
+            )
         }
-        guard !changed.isEmpty else { return }
-        reload(log) { paths in paths.contains { changed.contains($0) } }
+        guard !changed.isEmpty || isAnyValid else { return }
+        reload(log) { paths, validFrom in validFrom ?? .max <= now || paths.contains { changed.contains($0) } }
     }
 
-    private func reload(_ log: Log, where isDue: ([String]) -> Bool) {
-        let (servers, clients, tickets) = state.withLock { ($0.servers, $0.clients, $0.tickets) }
-        for server in servers where isDue(server.paths) {
-            reload(server.paths, log) { () throws(TLSError) in try server.context.reload() }
-        }
-        for client in clients where isDue(client.paths) {
-            reload(client.paths, log) { () throws(TLSError) in try client.context.reload() }
-        }
-        for (path, keys) in tickets where isDue([path]) {
+    private func reload(_ log: Log, where isDue: (_ paths: [String], _ validFrom: Int64?) -> Bool) {
+        reload(\.servers, log, where: isDue) { context throws(TLSError) in try context.reload() }
+        reload(\.clients, log, where: isDue) { context throws(TLSError) in try context.reload() }
+        let tickets = state.withLock { $0.tickets }
+        for (path, keys) in tickets where isDue([path], nil) {
             remember([path])
             do {
                 keys.replace(secrets: try TicketKeyFile.read(path))
@@ -173,13 +161,26 @@ final class Certificates: Sendable {
         warn(log)
     }
 
-    private func reload(_ paths: [String], _ log: Log, _ read: () throws(TLSError) -> Void) {
-        remember(paths)
-        do throws(TLSError) {
-            try read()
-            succeeded(log, paths)
-        } catch {
-            failed(log, error)
+    private func reload<Context>(
+        _ kind: WritableKeyPath<State, [Entry<Context>]>, _ log: Log,
+        where isDue: (_ paths: [String], _ validFrom: Int64?) -> Bool, _ read: (Context) throws(TLSError) -> Void
+    ) {
+        for entry in state.withLock({ $0[keyPath: kind] }) where isDue(entry.paths, entry.validFrom) {
+            remember(entry.paths)
+            var validFrom: Int64?
+            do throws(TLSError) {
+                try read(entry.context)
+                succeeded(log, entry.paths)
+            } catch {
+                failed(log, error)
+                validFrom = error.validFromUnixSeconds
+            }
+            state.withLock { state in
+                guard let index = state[keyPath: kind].firstIndex(where: { $0.context === entry.context }) else {
+                    return
+                }
+                state[keyPath: kind][index].validFrom = validFrom
+            }
         }
     }
 
@@ -190,9 +191,6 @@ final class Certificates: Sendable {
 
     private func failed(_ log: Log, _ error: TLSError) {
         certificateReloads.failures.add(1, ordering: .relaxed)
-        if let validFrom = error.validFromUnixSeconds {
-            state.withLock { $0.early[error.path] = validFrom }
-        }
         log.error(
             "certificates refused: those before stay in use", .string("file", error.path),
             .string("error", error.description))

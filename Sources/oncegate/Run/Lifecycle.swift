@@ -145,7 +145,8 @@ final class Lifecycle: Sendable {
     /// Every exchange is over. What was queued for its client may not have left, and a client that had just connected
     /// may still send its first request.
     private func waitForConnections(until end: Instant, exchangesUntil deadline: Instant) {
-        if assembly.server.requestsInFlight > 0 { return finishExchanges(until: deadline) }
+        // Who was let in last is served, too.
+        if assembly.server.requestsInFlight > 0 { return finishExchanges(until: max(deadline, end)) }
         if assembly.server.connectionCount == 0 || Instant.current() >= end { return stop() }
         after(UInt64(Lifecycle.pollMilliseconds)) { [self] in
             waitForConnections(until: end, exchangesUntil: deadline)

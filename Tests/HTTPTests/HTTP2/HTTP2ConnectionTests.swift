@@ -60,6 +60,24 @@ struct HTTP2ConnectionTests {
         #expect(client.error == nil && client.session.activeStreams == 2000)
     }
 
+    @Test("Of many streams at a time nothing is kept when none is left")
+    func nothingIsKept() {
+        for _ in 0..<100 { _ = client.request(lines: "x-a: \(String(repeating: "b", count: 3000))\r\n") }
+        exchange(client, server)
+        #expect(server.session.box.state.table.slots.count == 100)
+        let ids = server.told.compactMap { told -> HTTP2StreamID? in
+            if case .request(let id, _, _, _, _, _) = told { id } else { nil }
+        }
+        for id in ids { server.respond(id) }
+        exchange(client, server)
+        for end in [client, server] {
+            let state = end.session.box.state
+            #expect(end.session.activeStreams == 0 && state.table.slots.capacity < 8)
+            #expect(state.requestHeads.count <= 1 && state.responseHeads.count <= 1)
+        }
+        #expect(server.session.box.state.requestHeads.allSatisfy { $0.fields.octets.capacity <= 4096 })
+    }
+
     @Test("GOAWAY: what lies above its last stream was not processed; what lies below goes on")
     func goAway() {
         start()
