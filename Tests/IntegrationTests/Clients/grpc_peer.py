@@ -10,8 +10,8 @@ A call: {"method", "message" | "messages", "metadata": [[name, value]], "timeout
 
 With "marks" (a name, sent as the field x-marks) no message of a stream is sent before an earlier one has come: a
 client sends at most "ahead" of them before the other side has taken or answered the first, and ServerStream sends one
-at a time. What the other side of the proxy has seen is told by marks NAME/0, NAME/1… which Mark sets and Reached waits for,
-on a connection to "server" itself.
+at a time. What the other side of the proxy has seen is told by marks NAME/0, NAME/1… which Mark sets and Reached waits
+for, on a connection to "server" itself.
 """
 
 import json
