@@ -81,15 +81,28 @@ import Testing
         #expect(pair.service.executions == 1)
     }
 
-    @Test("trailers of a request reach the service; a key in them is none (A26)", arguments: [ServiceKind.http1, .h2c])
-    func requestTrailers(kind: ServiceKind) throws {
+    @Test(
+        "B51 trailers of a request reach the service, covered or not; a key in them is none (A26)",
+        arguments: Wire.allCases, ServiceKind.allCases)
+    func requestTrailers(wire: Wire, kind: ServiceKind) throws {
         let pair = try ProtocolPair(kind)
-        let trailers = [Field("x-check", "1"), Field("idempotency-key", "T")]
-        let request = Request("POST", "/", [], body: .chunked([octets("ab"), octets("c")], trailers: trailers))
-        for _ in 0..<2 { expectAnswer(try pair.proxy.send(request, over: .h2c)) }
+        let trailers = [Field("x-check", "1"), Field("x-check", "2"), Field("idempotency-key", "T")]
+        func request(_ fields: [Field] = []) -> Request {
+            Request("POST", "/", fields, body: .chunked([octets("ab"), octets("c")], trailers: trailers))
+        }
+        for _ in 0..<2 { expectAnswer(try pair.proxy.send(request(), over: wire)) }
         #expect(pair.service.executions == 2)
-        #expect(try text(pair.service.request(0).body) == "abc")
-        #expect(try !pair.service.request(0).trailers.contains { $0.name == "idempotency-key" })
+        let covered = request([Field("idempotency-key", "K")])
+        let first = try pair.proxy.send(covered, over: wire)
+        expectAnswer(first)
+        expectReplayAcross(try pair.proxy.send(covered, over: wire), of: first)
+        #expect(pair.service.executions == 3)
+        for index in 0..<3 {
+            let received = try pair.service.request(index)
+            #expect(text(received.body) == "abc")
+            #expect(received.trailers.filter { $0.name.lowercased() == "x-check" }.map(\.value) == ["1", "2"])
+            #expect(!received.trailers.contains { $0.name.lowercased() == "idempotency-key" })
+        }
     }
 
     @Test("B28 fifty simultaneous POSTs with one key on one connection: once, equal answers")

@@ -157,15 +157,37 @@ import Testing
 
     @Test("C5 where client certificates are asked for, a request to another name than the handshake's: 421")
     func misdirected() throws {
-        let authority = try TestCertificate.authority()
-        let proxy = try proxy(
-            ProxyConfiguration.tlsListener(
-                [.service, .server("other.test")], tls: "client_certificate optional \(authority);"))
+        let upstream = try ScriptedUpstream()
+        var configuration = ProxyConfiguration(upstream)
+        configuration.listen = try ProxyConfiguration.tlsListener(
+            [.service, .server("other.test")],
+            tls: "client_certificate optional \(try TestCertificate.authority());")
+        let proxy = try ProxyProcess(configuration)
         let client = try HTTP2Client(proxy.address, tls: .client())
         expectAnswer(try client.post(key: "K"))
         var request = Request.post(key: "L")
         request.host = "other.test"
-        #expect(try client.send(request).status == 421)
+        expectProblem(try client.send(request), "misdirected", status: 421)
+        func http1(_ request: Request) throws -> Response {
+            try RawClient(TLSRelay(to: proxy.address, .client(alpn: ["http/1.1"])).address).exchange(request)
+        }
+        expectProblem(try http1(request), "misdirected", status: 421)
+        // The same name in other letters.
+        request.host = "SERVICE.test:\(proxy.address.port)"
+        expectAnswer(try http1(request))
+        #expect(upstream.attempts == 2)
+        // A session of the one name says nothing of the other.
+        let session = try TestScope.current!.newDirectory() + "/session"
+        func exchange(_ host: String, _ option: String) throws -> String {
+            try Self.handshake(
+                proxy.address, ["-ign_eof", "-alpn", "http/1.1", option, session],
+                input: "GET / HTTP/1.1\\r\\nHost: \(host)\\r\\nConnection: close\\r\\n\\r\\n")
+        }
+        #expect(try exchange("service.test", "-sess_out").contains("HTTP/1.1 201"))
+        let resumed = try exchange("other.test", "-sess_in")
+        #expect(resumed.contains("Reused, TLSv1") && resumed.contains("HTTP/1.1 421"), "\(resumed)")
+        #expect(upstream.attempts == 3)
+        #expect(try proxy.records().count == 2)
     }
 
     // MARK: C6, C8, C11: resumption

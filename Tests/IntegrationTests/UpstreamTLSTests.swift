@@ -73,6 +73,35 @@ import Testing
         expectAnswer(try careless.post(key: "K"))
     }
 
+    @Test(
+        "C13 without a tls block, and on the command line, a service is verified by the system's authorities",
+        arguments: [false, true])
+    func verifiesByDefault(byCommandLine: Bool) throws {
+        let upstream = try ScriptedUpstream()
+        let certificate = TestCertificate.service.with { $0.alternativeNames = ["IP:127.0.0.1"] }
+        let front = try TLSRelay(inFrontOf: upstream.address, .server(certificate, alpn: ["http/1.1"]))
+        func proxy(authorities: String) throws -> ProxyProcess {
+            let environment = ["SSL_CERT_FILE": authorities]
+            var configuration = ProxyConfiguration()
+            configuration.serverURLs = [front.serverURL]
+            configuration.route = "idempotency { }"
+            guard byCommandLine else { return try ProxyProcess(configuration, environment: environment) }
+            let directory = try TestScope.current!.newDirectory()
+            return try ProxyProcess(
+                arguments: [
+                    "run", "--upstream", front.serverURL, "--listen", "127.0.0.1:0", "--store", "\(directory)/store",
+                    "--admin", "unix:\(directory)/admin.sock",
+                ], environment: environment, directory: directory)
+        }
+        let careful = try proxy(authorities: "")
+        for _ in 0..<2 { expectProblem(try careful.post(key: "K"), "not-sent", status: 502) }
+        #expect(upstream.attempts == 0)
+        try front.waitForAccepted(2)
+        #expect(try careful.records().isEmpty)
+        // It is the authority alone that was amiss.
+        expectAnswer(try proxy(authorities: TestCertificate.authority()).post(key: "K"))
+    }
+
     @Test("C13 octets in the clear before the handshake are no answer (CVE-2026-1642)")
     func plaintextFirst() throws {
         let upstream = try ScriptedUpstream()
