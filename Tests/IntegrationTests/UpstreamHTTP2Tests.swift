@@ -280,8 +280,15 @@ import Testing
         let steps =
             [HTTP2Reply.Step.read, .head(200)]
             + (0..<3000).map { _ in .padded([UInt8](repeating: 1, count: 100), by: 200) }
-        let pair = try HTTP2Pair { _ in HTTP2Reply(steps + [.data([], end: true)]) }
+        // One connection with a window of 128 KiB, of which all the padding is five times as much.
+        let pair = try HTTP2Pair(
+            configure: { configuration in
+                configuration.workers = 1
+                configuration.upstream += " max_streams 2;"
+            },
+            script: { _ in HTTP2Reply(steps + [.data([], end: true)]) })
         for index in 0..<2 { #expect(try pair.proxy.send(.get("/\(index)")).body.count == 300_000) }
+        #expect(pair.upstream.connectionCount == 1)
         #expect(pair.upstream.failures.isEmpty, "\(pair.upstream.failures)")
     }
 

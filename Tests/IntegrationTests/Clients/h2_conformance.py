@@ -69,14 +69,31 @@ def _(wire):
     wire.send(PREFACE, frame(PING, payload=bytes(8)))
 
 
+@case("6.5.2", "SETTINGS_NO_RFC7540_PRIORITIES in the first SETTINGS is borne (RFC 9218 §2.1)", ANSWERED)
+def _(wire):
+    wire.send(PREFACE, frame(SETTINGS, 0, 0, setting(9, 1)))
+    return answered(wire)
+
+
 for _, _, _, act in CASES:
     act.bare = True
 
 simple("4.1", "a frame of unknown type is ignored", ANSWERED, frame(0xF1, 0xFF, 0, bytes(8)))
 simple("4.1", "undefined flags are ignored", ANSWERED, frame(PING, 0xF0, 0, bytes(8)))
 simple("4.1", "the reserved bit is ignored", ANSWERED, frame(PING, 0, 0x80000000, bytes(8)))
-simple("4.2", "DATA of 2^14 octets is taken", {"nothing"} | ANSWERED,
-       lambda wire, stream: frame(DATA, END_STREAM, stream, bytes(16384)), upload=True)
+
+
+def taken(section, name, flags, payload):
+    """The upload's own stream is answered."""
+    def act(wire):
+        stream = wire.open(wire.target.post(path=wire.target.path), end=False)
+        wire.barrier()
+        wire.send(frame(DATA, flags | END_STREAM, stream, payload))
+        return stream
+    CASES.append((section, name, ANSWERED, act))
+
+
+taken("4.2", "DATA of 2^14 octets is taken", 0, bytes(16384))
 simple("4.2", "DATA above SETTINGS_MAX_FRAME_SIZE", either(SIZE),
        lambda wire, stream: frame(DATA, 0, stream, bytes(16385)), upload=True)
 simple("4.2", "HEADERS above SETTINGS_MAX_FRAME_SIZE", goaway(SIZE),
@@ -145,7 +162,7 @@ def _(wire):
     return 2
 
 
-@case("5.1.1", "a stream id below one that was used", goaway(PROTOCOL) | {"nothing"})
+@case("5.1.1", "a stream id below one that was used", goaway(PROTOCOL))
 def _(wire):
     wire.send(wire.headers(5, wire.target.request()))
     wire.until(lambda: 5 in wire.ended)
@@ -184,8 +201,7 @@ def _(wire):
 simple("6.1", "DATA on stream 0", goaway(PROTOCOL), frame(DATA, 0, 0, b"x"))
 simple("6.1", "DATA whose padding is as long as the frame", goaway(PROTOCOL),
        lambda wire, stream: frame(DATA, PADDED, stream, b"\x06Test"), upload=True)
-simple("6.1", "padded DATA is taken", {"nothing"} | ANSWERED,
-       lambda wire, stream: frame(DATA, PADDED | END_STREAM, stream, b"\x05Test" + bytes(5)), upload=True)
+taken("6.1", "padded DATA is taken", PADDED, b"\x05Test" + bytes(5))
 simple("6.2", "HEADERS on stream 0", goaway(PROTOCOL), lambda wire, _: wire.headers(0, wire.target.request()))
 simple("6.2", "HEADERS whose padding is as long as the frame", goaway(PROTOCOL),
        lambda wire, _: wire.headers(1, b"\xff" + block(wire.target.request())[:100], flags=END_HEADERS | PADDED))
@@ -209,6 +225,7 @@ simple("6.5.2", "SETTINGS_ENABLE_PUSH 2", goaway(PROTOCOL), frame(SETTINGS, 0, 0
 simple("6.5.2", "SETTINGS_INITIAL_WINDOW_SIZE above 2^31-1", goaway(FLOW), frame(SETTINGS, 0, 0, setting(4, 1 << 31)))
 simple("6.5.2", "SETTINGS_MAX_FRAME_SIZE below 2^14", goaway(PROTOCOL), frame(SETTINGS, 0, 0, setting(5, 16383)))
 simple("6.5.2", "SETTINGS_MAX_FRAME_SIZE above 2^24-1", goaway(PROTOCOL), frame(SETTINGS, 0, 0, setting(5, 1 << 24)))
+simple("7.1", "PRIORITY_UPDATE (RFC 9218) is borne", ANSWERED, frame(0x10, 0, 0, number(1) + b"u=1, i"))
 simple("6.5.2", "an unknown setting is ignored", ANSWERED, frame(SETTINGS, 0, 0, setting(0xFF, 1)))
 
 
@@ -358,6 +375,7 @@ for missing in (":method", ":scheme", ":path"):
 for twice in (":method", ":scheme", ":path"):
     fields_case("8.3.1", f"{twice} twice", MALFORMED,
                 lambda target, twice=twice: [each for each in target.request() if each[0] == twice] + target.request())
+fields_case("5", "a priority field (RFC 9218)", ANSWERED, lambda target: target.request("GET", None, ("priority", "u=1, i")))
 fields_case("8.2.3", "cookie in pieces", ANSWERED, lambda target: target.request("GET", None, ("cookie", "a=b"), ("cookie", "c=d")))
 
 
