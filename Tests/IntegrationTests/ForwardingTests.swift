@@ -151,6 +151,28 @@ import Testing
         #expect(try pair.proxy.adminGet("/records").text.contains("101") == false)
     }
 
+    @Test(
+        "B17 B77 an upgrade to another form of HTTP does not reach the service, which would take it",
+        arguments: ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.2, HTTP/1.1"])
+    func upgradeToHTTP(protocols: String) throws {
+        let pair = try Pair(
+            configure: { configuration in
+                configuration.listen = "listen 127.0.0.1:0 { http2 off; }"
+                configuration.route = "upgrade on;"
+            },
+            script: { request in
+                request.fields[all: "Upgrade"].isEmpty ? .answer(200) : .upgrade(to: "h2c", first: octets("frames"))
+            })
+        let client = try pair.proxy.client()
+        let fields = [
+            Field("Connection", "Upgrade, HTTP2-Settings"), Field("Upgrade", protocols),
+            Field("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+        ]
+        expectAnswer(try client.exchange(.get("/", fields)), status: 200)
+        expectAnswer(try client.exchange(.get("/next")), status: 200)
+        #expect(pair.upstream.requests.allSatisfy { $0.fields[all: "HTTP2-Settings"].isEmpty })
+    }
+
     @Test("upstream connections are kept and used again; one that died while idle makes no false unknown (H3, A31)")
     func keepalive() throws {
         let pair = try Pair()

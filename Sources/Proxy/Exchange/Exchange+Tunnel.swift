@@ -4,10 +4,11 @@ import Transport
 /// An upgraded connection (RFC 9110 §7.8): opaque octets both ways, only after the service's 101, only on routes that
 /// pass through.
 extension Exchange {
-    /// Whether the request may carry an upgrade to the service.
+    /// Whether the request may carry an upgrade to the service. Not one to another form of HTTP: requests in that tunnel
+    /// would reach the service past routes and records.
     var mayUpgrade: Bool {
-        guard let route, !isCovered else { return false }
-        return head.wantsUpgrade && route.allowsUpgrade && head.version == .http11 && head.framing == .none
+        guard let route, !isCovered, head.wantsUpgrade, route.allowsUpgrade else { return false }
+        return head.version == .http11 && head.framing == .none && !head.fields.asksForHTTP
     }
 
     /// The service answered 101. False if nobody asked for it.
@@ -81,5 +82,30 @@ extension Exchange {
         }
         client?.endTunnel()
         finish()
+    }
+}
+
+extension FieldSection {
+    /// A member of Upgrade names HTTP or what it would be spoken over: `h2c`, `HTTP/2.0`, `TLS/1.2` (RFC 9110 §16.7).
+    fileprivate var asksForHTTP: Bool {
+        for line in lines where line.known == .upgrade {
+            let value = value(line)
+            var isStart = true
+            for index in value.indices {
+                if isStart, value.namesHTTP(at: index) { return true }
+                isStart = [UInt8(ascii: ","), UInt8(ascii: " "), UInt8(ascii: "\t")].contains(value[index])
+            }
+        }
+        return false
+    }
+}
+
+extension Span<UInt8> {
+    fileprivate func namesHTTP(at start: Int) -> Bool {
+        func begins(with name: StaticString) -> Bool {
+            let end = start + name.utf8CodeUnitCount
+            return end <= count && extracting(start..<end).equalsIgnoringCase(name)
+        }
+        return begins(with: "h2") || begins(with: "http") || begins(with: "tls")
     }
 }
