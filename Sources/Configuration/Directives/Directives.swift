@@ -306,8 +306,7 @@ extension Directives {
         Directive(
             name: "upgrade", blocks: [.route], forms: [.of(.keyword("on")), .of(.keyword("off"))], defaultText: "on",
             defaultNote: "off on a route with idempotency",
-            help: "Whether Upgrade (WebSocket) may open a tunnel; never on a route with idempotency, never for h2c.",
-            example: "off"),
+            help: "Whether Upgrade (WebSocket, not h2c) may open a tunnel; never with idempotency.", example: "off"),
         Directive(
             name: "idempotency", blocks: [.route],
             forms: [.of(.keyword("off")), Form(parameters: [], block: .optional(.idempotency))], defaultText: "off",

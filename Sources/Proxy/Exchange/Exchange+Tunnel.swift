@@ -4,8 +4,8 @@ import Transport
 /// An upgraded connection (RFC 9110 §7.8): opaque octets both ways, only after the service's 101, only on routes that
 /// pass through.
 extension Exchange {
-    /// Whether the request may carry an upgrade to the service. Not one to another form of HTTP: requests in that tunnel
-    /// would reach the service past routes and records.
+    /// Whether the request may carry an upgrade to the service. Not one to another form of HTTP: requests in that
+    /// tunnel would reach the service past routes and records.
     var mayUpgrade: Bool {
         guard let route, !isCovered, head.wantsUpgrade, route.allowsUpgrade else { return false }
         return head.version == .http11 && head.framing == .none && !head.fields.asksForHTTP
