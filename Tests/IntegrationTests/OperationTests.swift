@@ -352,10 +352,11 @@ import Testing
 
     @Test("a client that is slow to read gets all of its last answer", arguments: ["SIGTERM", "half close"])
     func slowLastAnswer(what: String) throws {
-        // More than the kernel takes for a client that does not read, and less than the proxy holds.
-        let body = [UInt8](repeating: 77, count: 110_000)
-        let pair = try Pair(configure: { $0.top = "drain_timeout 10s;" }) { _ in .answer(200, body: body) }
-        let client = try pair.proxy.client(receiveBuffer: 2048)
+        // More than the socket holds, and less than holds the service up.
+        let body = [UInt8](repeating: 77, count: 256 << 10)
+        let path = try TestScope.current!.newDirectory() + "/p.sock"
+        let pair = try Pair(configure: { $0.listen = "listen unix:\(path);" }) { _ in .answer(200, body: body) }
+        let client = try RawClient(.unix(path))
         try client.send(.get())
         try pair.upstream.waitForExecutions(1)
         try poll("the exchange is over") {
@@ -364,10 +365,10 @@ import Testing
         }
         if what == "SIGTERM" {
             pair.proxy.kill(SIGTERM)
-            try poll("no new connections") { (try? RawClient(pair.proxy.address)) == nil ? true : nil }
+            try poll("no new connections") { (try? RawClient(.unix(path))) == nil ? true : nil }
         } else {
             client.shutdownWrite()
-            expectAnswer(try pair.proxy.send(.get("/after")), status: 200)
+            expectAnswer(try RawClient(.unix(path)).exchange(.get("/after")), status: 200)
         }
         #expect(try client.response(to: "GET").body.count == body.count)
     }
